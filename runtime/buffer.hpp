@@ -34,7 +34,8 @@ class Buffer {
     std::byte* mapped() const { return mapped_; }
     /// Device address, 0 when the device has no bufferDeviceAddress.
     uint64_t address() const { return address_; }
-    /// Makes host writes visible to the device / device writes visible to the host (memory that is not coherent).
+    /// Makes host writes visible to the device / device writes visible to the host (memory that is not
+    /// coherent).
     void flush(uint64_t offset, uint64_t bytes);
     void invalidate(uint64_t offset, uint64_t bytes);
 
@@ -54,7 +55,8 @@ struct BufferRange {
     uint64_t bytes = 0;
 };
 
-/// Few big allocations of one role. Sizes are declared first (reserve), then memory is allocated once (commit).
+/// Few big allocations of one role. Sizes are declared first (reserve), then memory is allocated once
+/// (commit).
 class Arena {
   public:
     explicit Arena(MemoryRole role) : role_(role) {}
@@ -78,12 +80,14 @@ class Arena {
     std::vector<Buffer> blocks_;
 };
 
-/// Writes host bytes into a device range: a plain copy where the host sees the memory, else through a staging ring.
+/// Writes host bytes into a device range: a plain copy where the host sees the memory, else through a staging
+/// ring.
 class Uploader {
   public:
     explicit Uploader(Device& device, uint64_t slot_bytes = 8 << 20);
     ~Uploader();
-    /// A host span of at most slot bytes for bytes [offset, offset + bytes) of `target`; fill it, then call commit().
+    /// A host span of at most slot bytes for bytes [offset, offset + bytes) of `target`; fill it, then call
+    /// commit().
     std::span<std::byte> begin(const BufferRange& target, uint64_t offset, uint64_t bytes);
     void commit();
     void upload(const BufferRange& target, uint64_t offset, std::span<const std::byte> bytes);

@@ -1,4 +1,5 @@
-// What a Vulkan device can do, as plain data: choosers and the plan are pure functions of it and run without a GPU.
+// What a Vulkan device can do, as plain data: choosers and the plan are pure functions of it and run without
+// a GPU.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@ namespace vkbert {
 
 enum class DeviceClass : uint8_t { discrete, integrated, cpu, other };
 
-/// One row of vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR: D(m,n) = A(m,k) B(k,n) + C(m,n) at subgroup scope.
+/// One row of vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR: D(m,n) = A(m,k) B(k,n) + C(m,n) at subgroup
+/// scope.
 struct CooperativeMatrixShape {
     uint32_t m, n, k;
     std::string a, b, c, result;  // component types: "fp16", "bf16", "fp32", "s8", "u8", "s32", "u32"
@@ -23,24 +25,24 @@ struct Capabilities {
 
     // limits
     uint64_t max_storage_buffer_range = 128ull << 20;
-    uint64_t max_buffer_size = 1ull << 30;      // maintenance4's, else max_allocation
-    uint64_t max_allocation = 1ull << 30;       // maxMemoryAllocationSize
-    uint32_t max_texel_elements = 65536;        // maxTexelBufferElements
-    uint32_t max_shared_memory = 16384;         // bytes
-    uint32_t max_invocations = 128;             // per workgroup
+    uint64_t max_buffer_size = 1ull << 30;  // maintenance4's, else max_allocation
+    uint64_t max_allocation = 1ull << 30;   // maxMemoryAllocationSize
+    uint32_t max_texel_elements = 65536;    // maxTexelBufferElements
+    uint32_t max_shared_memory = 16384;     // bytes
+    uint32_t max_invocations = 128;         // per workgroup
     uint32_t max_workgroup_size[3] = {128, 128, 64};
     uint32_t max_workgroup_count[3] = {65535, 65535, 65535};
-    uint32_t max_push_constants = 128;          // bytes
-    uint32_t storage_alignment = 256;           // minStorageBufferOffsetAlignment
-    uint32_t texel_alignment = 256;             // minTexelBufferOffsetAlignment
-    uint32_t max_storage_buffers = 4;           // per stage and per set
-    uint64_t device_memory = 0;                 // bytes of the largest device-local heap
-    bool unified_memory = false;                // every device-local heap is host visible
+    uint32_t max_push_constants = 128;  // bytes
+    uint32_t storage_alignment = 256;   // minStorageBufferOffsetAlignment
+    uint32_t texel_alignment = 256;     // minTexelBufferOffsetAlignment
+    uint32_t max_storage_buffers = 4;   // per stage and per set
+    uint64_t device_memory = 0;         // bytes of the largest device-local heap
+    bool unified_memory = false;        // every device-local heap is host visible
 
     // subgroups (0: no subgroup operations in compute)
     uint32_t subgroup_size = 0, min_subgroup_size = 0, max_subgroup_size = 0;
     bool subgroup_basic = false, subgroup_arithmetic = false, subgroup_shuffle = false, subgroup_quad = false;
-    bool subgroup_size_control = false;   // a required subgroup size can be asked for in compute
+    bool subgroup_size_control = false;  // a required subgroup size can be asked for in compute
     bool full_subgroups = false;
 
     // features
@@ -52,8 +54,10 @@ struct Capabilities {
     uint32_t timestamp_bits = 0;
     float timestamp_period = 0;  // nanoseconds a tick
 
-    // facts about the driver that no Vulkan query tells; set by runtime/workarounds.cpp alone, each with its reason
-    bool scalar_pointer_loads = false;  // loads at addresses uniform over the workgroup become one scalar load
+    // facts about the driver that no Vulkan query tells; set by runtime/workarounds.cpp alone, each with its
+    // reason
+    bool scalar_pointer_loads =
+        false;  // loads at addresses uniform over the workgroup become one scalar load
     bool texel_kernels_broken = false;
     bool cooperative_matrix_broken = false;
 };

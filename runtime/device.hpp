@@ -18,7 +18,8 @@ namespace vkbert {
 class Instance {
   public:
     struct Options {
-        bool validation = false;  // VK_LAYER_KHRONOS_validation with synchronisation checks, if it is installed
+        bool validation =
+            false;  // VK_LAYER_KHRONOS_validation with synchronisation checks, if it is installed
         /// Receives validation and loader messages. Called from any thread.
         std::function<void(const std::string&)> message;
     };
@@ -45,12 +46,12 @@ class Instance {
 /// What a physical device can do (runtime/capabilities.hpp); every query of the runtime is made here.
 Capabilities query_capabilities(const InstanceFunctions&, VkPhysicalDevice);
 
-/// Index of the device that `wanted` names: "auto" (discrete, then integrated, then CPU, then other), a number, or a
-/// part of the device's name (case does not matter). Throws no_device naming what there is.
+/// Index of the device that `wanted` names: "auto" (discrete, then integrated, then CPU, then other), a
+/// number, or a part of the device's name (case does not matter). Throws no_device naming what there is.
 size_t choose_device(const std::vector<Capabilities>& devices, const std::string& wanted);
 
-/// An engine's device, for Device::adopt. The features listed by required_features() must have been enabled for what
-/// the adopter wants used; `enabled` says which were.
+/// An engine's device, for Device::adopt. The features listed by required_features() must have been enabled
+/// for what the adopter wants used; `enabled` says which were.
 struct AdoptedDevice {
     PFN_vkGetInstanceProcAddr get_instance_proc_addr = nullptr;
     VkInstance instance = VK_NULL_HANDLE;
@@ -58,7 +59,8 @@ struct AdoptedDevice {
     VkDevice device = VK_NULL_HANDLE;
     VkQueue queue = VK_NULL_HANDLE;
     uint32_t queue_family = 0;
-    const VkPhysicalDeviceFeatures2* enabled_features = nullptr;  // chain as given to vkCreateDevice; may be null
+    const VkPhysicalDeviceFeatures2* enabled_features =
+        nullptr;  // chain as given to vkCreateDevice; may be null
     std::vector<std::string> enabled_extensions;
     std::function<void()> lock_queue, unlock_queue;  // called around every vkQueueSubmit; may be empty
 };
@@ -66,7 +68,8 @@ struct AdoptedDevice {
 class Device {
   public:
     /// Creates a device with one compute queue and every optional feature that the runtime can use.
-    /// pipeline_cache_folder: where compiled pipelines are kept from run to run (created if absent; empty: nowhere).
+    /// pipeline_cache_folder: where compiled pipelines are kept from run to run (created if absent; empty:
+    /// nowhere).
     static std::unique_ptr<Device> create(std::shared_ptr<Instance>, VkPhysicalDevice,
                                           const std::string& pipeline_cache_folder = "");
     /// Uses an engine's device and queue; they must outlive the result.
@@ -82,7 +85,8 @@ class Device {
     const VkPhysicalDeviceMemoryProperties& memory_properties() const { return memory_; }
     const std::string& pipeline_cache_folder() const { return pipeline_cache_folder_; }
 
-    /// Submits command buffers in order and returns a ticket. wait() blocks until that submit, and all before it, ended.
+    /// Submits command buffers in order and returns a ticket. wait() blocks until that submit, and all before
+    /// it, ended.
     uint64_t submit(const std::vector<VkCommandBuffer>& commands);
     void wait(uint64_t ticket);
     bool done(uint64_t ticket);

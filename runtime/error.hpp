@@ -9,13 +9,13 @@
 namespace vkbert {
 
 enum class ErrorCode {
-    failed,             // the work could not be done
-    invalid_argument,   // the caller asked for something that cannot be: wrong shape, unknown variant, ...
-    invalid_input,      // a file or text is unreadable, malformed or does not fit the model
-    no_device,          // no Vulkan device, or none with what is needed
-    out_of_memory,      // device memory or the memory limit is too small
-    device_lost,        // the device was lost; the context is dead
-    unsupported,        // this build or device cannot do it
+    failed,            // the work could not be done
+    invalid_argument,  // the caller asked for something that cannot be: wrong shape, unknown variant, ...
+    invalid_input,     // a file or text is unreadable, malformed or does not fit the model
+    no_device,         // no Vulkan device, or none with what is needed
+    out_of_memory,     // device memory or the memory limit is too small
+    device_lost,       // the device was lost; the context is dead
+    unsupported,       // this build or device cannot do it
 };
 
 class Error : public std::runtime_error {

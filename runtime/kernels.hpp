@@ -1,5 +1,6 @@
-// Kernels: embedded SPIR-V, and the variants of an op as data. A variant is {name, requirements, specialization
-// constants}; tables list variants best first and a pure function picks the first that the device can run.
+// Kernels: embedded SPIR-V, and the variants of an op as data. A variant is {name, requirements,
+// specialization constants}; tables list variants best first and a pure function picks the first that the
+// device can run.
 #pragma once
 
 #include <cstdint>
@@ -21,55 +22,57 @@ struct Shader {
 };
 
 /// Declares the shader that vkbert_shader(TARGET NAME ...) embeds.
-#define VKBERT_DECLARE_SHADER(NAME) \
-    namespace vkbert::shaders {     \
+#define VKBERT_DECLARE_SHADER(NAME)     \
+    namespace vkbert::shaders {         \
     extern const ::vkbert::Shader NAME; \
     }
 
 /// How a kernel sees a tensor.
 enum class BindingKind : uint8_t {
     storage,  // storage buffer descriptor
-    texel,    // uniform texel buffer, R32G32B32A32_SFLOAT (fp32 tensors) or R32G32_UINT (fp16 tensors, 4 elements a texel)
+    texel,    // uniform texel buffer, R32G32B32A32_SFLOAT (fp32 tensors) or R32G32_UINT (fp16 tensors, 4
+              // elements a texel)
     address,  // 64-bit device address in the push constants, before the op's own
 };
 
 /// What a variant needs beyond Vulkan 1.1 compute with storage buffers.
 struct Requirements {
-    uint32_t invocations = 1;         // per workgroup
-    uint32_t shared_memory = 0;       // bytes
-    uint32_t min_subgroup_size = 0;   // 0: uses no subgroup operations
+    uint32_t invocations = 1;        // per workgroup
+    uint32_t shared_memory = 0;      // bytes
+    uint32_t min_subgroup_size = 0;  // 0: uses no subgroup operations
     bool subgroup_arithmetic = false, subgroup_shuffle = false, subgroup_quad = false;
-    bool buffer_device_address = false;      // with 64-bit integers
-    bool scalar_pointer_loads = false;       // see Capabilities
+    bool buffer_device_address = false;  // with 64-bit integers
+    bool scalar_pointer_loads = false;   // see Capabilities
     bool texel_buffers = false;
-    bool cpu_only = false;            // shaped for CPU drivers; wrong choice, though not wrong results, elsewhere
+    bool cpu_only = false;  // shaped for CPU drivers; wrong choice, though not wrong results, elsewhere
     bool cooperative_matrix = false;
 };
 
-/// True when a device with these capabilities can run something that requires r (cpu_only is a matter of choice: it
-/// does not make a kernel impossible). `why`, if given, receives the first thing that is missing.
+/// True when a device with these capabilities can run something that requires r (cpu_only is a matter of
+/// choice: it does not make a kernel impossible). `why`, if given, receives the first thing that is missing.
 bool satisfies(const Capabilities& capabilities, const Requirements& r, std::string* why = nullptr);
 
 /// One variant of one op.
 struct Kernel {
-    std::string_view op;        // "matmul"
-    std::string_view name;      // "tiled": unique within the op
+    std::string_view op;    // "matmul"
+    std::string_view name;  // "tiled": unique within the op
     const Shader* shader = nullptr;
     Requirements requirements;
-    std::vector<uint32_t> constants;         // tile sizes and the like: the first specialization constants, ids 0, 1, ...
-    std::vector<BindingKind> bindings;       // kind of every binding slot, in the shader's order
-    uint32_t required_subgroup_size = 0;     // 0: any
+    std::vector<uint32_t>
+        constants;  // tile sizes and the like: the first specialization constants, ids 0, 1, ...
+    std::vector<BindingKind> bindings;    // kind of every binding slot, in the shader's order
+    uint32_t required_subgroup_size = 0;  // 0: any
 };
 
 /// Names of variants that the user forces: {"matmul", "tiled"}. Ops not named choose by themselves.
 using KernelChoices = std::map<std::string, std::string, std::less<>>;
 
-/// The forced variant if `choices` names one for `op` (throws invalid_argument when there is no such variant, and
-/// unsupported when the device cannot run it), else nullptr.
+/// The forced variant if `choices` names one for `op` (throws invalid_argument when there is no such variant,
+/// and unsupported when the device cannot run it), else nullptr.
 const Kernel* forced_kernel(std::span<const Kernel> table, const Capabilities&, const KernelChoices&);
 
-/// The first variant of the table that the device can run, passing over cpu_only variants unless the device is a CPU,
-/// or the forced one. Throws unsupported when none fits.
+/// The first variant of the table that the device can run, passing over cpu_only variants unless the device
+/// is a CPU, or the forced one. Throws unsupported when none fits.
 const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities&, const KernelChoices&);
 
 }  // namespace vkbert

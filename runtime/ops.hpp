@@ -1,8 +1,9 @@
-// The ops: each checks shapes and appends one dispatch (or a few) to the plan. Letters in shapes: T packed tokens,
-// S sequences, H hidden, F feed-forward, A heads, D head size, V vocabulary, M/N/K of a matmul.
+// The ops: each checks shapes and appends one dispatch (or a few) to the plan. Letters in shapes: T packed
+// tokens, S sequences, H hidden, F feed-forward, A heads, D head size, V vocabulary, M/N/K of a matmul.
 //
-// Matrices are row-major. Every op accepts fp32 tensors; where it says (fp16) it accepts fp16 storage too, computing in
-// fp32. Vectors (biases, gamma, beta), statistics and logits are fp32. Errors: invalid_argument, naming the label.
+// Matrices are row-major. Every op accepts fp32 tensors; where it says (fp16) it accepts fp16 storage too,
+// computing in fp32. Vectors (biases, gamma, beta), statistics and logits are fp32. Errors: invalid_argument,
+// naming the label.
 #pragma once
 
 #include <string>
@@ -22,23 +23,27 @@ enum class Orientation : uint32_t {
 
 struct MatmulOptions {
     Orientation orientation = Orientation::nt;
-    const Tensor* bias = nullptr;       // (1,N) fp32, added to every row
+    const Tensor* bias = nullptr;              // (1,N) fp32, added to every row
     Activation activation = Activation::none;  // applied after the bias
-    const Tensor* residual = nullptr;   // (M,N), type of C, added last
-    float scale = 1;                    // multiplies A B before everything else
+    const Tensor* residual = nullptr;          // (M,N), type of C, added last
+    float scale = 1;                           // multiplies A B before everything else
 };
 
-/// C = activation(scale * A op B + bias) + residual. A, B, C, residual: fp32 or fp16, A and B of one type; C fp32 or
-/// A's type. K and all pitches are multiples of 4. M may be a run-time extent for nt and nn, K for tn.
-void matmul(Plan&, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& = {});
+/// C = activation(scale * A op B + bias) + residual. A, B, C, residual: fp32 or fp16, A and B of one type; C
+/// fp32 or A's type. K and all pitches are multiples of 4. M may be a run-time extent for nt and nn, K for
+/// tn.
+void matmul(Plan&, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
+            const MatmulOptions& = {});
 
 /// Rows of queries per attention tile; Tile lists are made for it by attention_tiles().
 constexpr uint32_t attention_tile_rows = 16;
-/// One attention tile: query rows [row, row + rows) against keys and values [first, first + length) of its sequence.
+/// One attention tile: query rows [row, row + rows) against keys and values [first, first + length) of its
+/// sequence.
 struct AttentionTile {
     uint32_t row, rows, first, length;
 };
-/// The tiles of packed sequences with boundaries offsets[0..S], longest sequence first so that no long tile comes last.
+/// The tiles of packed sequences with boundaries offsets[0..S], longest sequence first so that no long tile
+/// comes last.
 std::vector<AttentionTile> attention_tiles(const std::vector<uint32_t>& offsets);
 /// The most tiles that `tokens` tokens in `sequences` sequences can need.
 uint32_t max_attention_tiles(uint32_t tokens, uint32_t sequences);
@@ -47,49 +52,53 @@ struct AttentionOptions {
     uint32_t heads = 1;
     bool causal = false;
     Extent pairs = 1u;  // sum over tiles of rows * length: only tells the profiler how much work there is
-    const Tensor* logsumexp = nullptr;  // (T,A) fp32: natural logarithm of the sum of exp(scaled scores), when asked for
+    const Tensor* logsumexp =
+        nullptr;  // (T,A) fp32: natural logarithm of the sum of exp(scaled scores), when asked for
 };
-/// output(T,H) = softmax(Q K^T / sqrt(D)) V per head over each packed sequence; qkv is (T,3H): queries, keys, values.
-/// (fp16) Any D up to 256. tiles: (tiles,4) uint32, rows of AttentionTile. Vaswani et al. 2017, equation 1; the
-/// running maximum and sum are Milakov & Gimelshein 2018, algorithm 3.
-void attention_forward(Plan&, const std::string& label, const Tensor& output, const Tensor& qkv, const Tensor& tiles,
-                       const AttentionOptions&);
+/// output(T,H) = softmax(Q K^T / sqrt(D)) V per head over each packed sequence; qkv is (T,3H): queries, keys,
+/// values. (fp16) Any D up to 256. tiles: (tiles,4) uint32, rows of AttentionTile. Vaswani et al. 2017,
+/// equation 1; the running maximum and sum are Milakov & Gimelshein 2018, algorithm 3.
+void attention_forward(Plan&, const std::string& label, const Tensor& output, const Tensor& qkv,
+                       const Tensor& tiles, const AttentionOptions&);
 
-/// output(T,H) = gamma * (x - mean(x)) / sqrt(var(x) + epsilon) + beta per row, variance about the mean in two passes.
-/// (fp16) gamma, beta: (1,H). mean, rstd: (T,1) fp32, kept when given. Ba et al. 2016.
+/// output(T,H) = gamma * (x - mean(x)) / sqrt(var(x) + epsilon) + beta per row, variance about the mean in
+/// two passes. (fp16) gamma, beta: (1,H). mean, rstd: (T,1) fp32, kept when given. Ba et al. 2016.
 struct LayerNormOptions {
     float epsilon = 1e-12f;
     const Tensor* mean = nullptr;
     const Tensor* rstd = nullptr;
 };
-void layernorm_forward(Plan&, const std::string& label, const Tensor& output, const Tensor& input, const Tensor& gamma,
-                       const Tensor& beta, const LayerNormOptions& = {});
+void layernorm_forward(Plan&, const std::string& label, const Tensor& output, const Tensor& input,
+                       const Tensor& gamma, const Tensor& beta, const LayerNormOptions& = {});
 
 struct EmbeddingTables {
     Tensor word;      // (V,H); larger than maxStorageBufferRange: handled in row blocks
     Tensor position;  // (P,H)
     Tensor type;      // (2,H)
 };
-/// sum(T,H) = word[ids] + position[positions] + type[types]. ids, positions, types: (1,T) uint32 held as (T,1).
-/// Output and tables (fp16). Devlin et al. 2018, figure 2. Indices must be in range: the caller checks.
-void embedding_forward(Plan&, const std::string& label, const Tensor& sum, const Tensor& ids, const Tensor& positions,
-                       const Tensor& types, const EmbeddingTables&);
+/// sum(T,H) = word[ids] + position[positions] + type[types]. ids, positions, types: (1,T) uint32 held as
+/// (T,1). Output and tables (fp16). Devlin et al. 2018, figure 2. Indices must be in range: the caller
+/// checks.
+void embedding_forward(Plan&, const std::string& label, const Tensor& sum, const Tensor& ids,
+                       const Tensor& positions, const Tensor& types, const EmbeddingTables&);
 
 enum class Pooling : uint32_t { mean, max, first };
 /// output(S,H) from rows offsets[s]..offsets[s+1] of input(T,H) (fp16); output fp32. offsets: (S+1,1) uint32.
-void pool_forward(Plan&, const std::string& label, const Tensor& output, const Tensor& input, const Tensor& offsets,
-                  Pooling);
+void pool_forward(Plan&, const std::string& label, const Tensor& output, const Tensor& input,
+                  const Tensor& offsets, Pooling);
 
 /// output row = input row / max(|input row|_2, 1e-12) (PyTorch's functional.normalize). fp32.
 void normalize_rows(Plan&, const std::string& label, const Tensor& output, const Tensor& input);
 
 /// output(R,H) = input[rows]; rows: (R,1) uint32. (fp16); output may be fp32 with fp16 input.
-void gather_rows(Plan&, const std::string& label, const Tensor& output, const Tensor& input, const Tensor& rows);
+void gather_rows(Plan&, const std::string& label, const Tensor& output, const Tensor& input,
+                 const Tensor& rows);
 
 /// probabilities(R,C) = softmax over each row of logits(R,C), fp32; in place when both are the same tensor.
 void softmax_forward(Plan&, const std::string& label, const Tensor& probabilities, const Tensor& logits);
 
-/// The k <= 128 largest values of each row, descending, ties by lower index: values (R,k) fp32, indices (R,k) uint32.
+/// The k <= 128 largest values of each row, descending, ties by lower index: values (R,k) fp32, indices (R,k)
+/// uint32.
 void top_k(Plan&, const std::string& label, const Tensor& values, const Tensor& indices, const Tensor& input);
 
 /// output = input, converted between fp32 and fp16 (round to nearest even). Same shape.

@@ -26,17 +26,21 @@ struct PipelineStatistic {
 
 class PipelineCache {
   public:
-    /// Loads the driver's cache data from device.pipeline_cache_folder(), when it was written by the same driver.
+    /// Loads the driver's cache data from device.pipeline_cache_folder(), when it was written by the same
+    /// driver.
     explicit PipelineCache(Device& device);
     ~PipelineCache();
     PipelineCache(const PipelineCache&) = delete;
 
-    /// The pipeline of a kernel with per-call constants; compiled on first use. Throws failed naming the kernel.
+    /// The pipeline of a kernel with per-call constants; compiled on first use. Throws failed naming the
+    /// kernel.
     const Pipeline& get(const Kernel& kernel, const std::vector<uint32_t>& constants, uint32_t push_bytes);
-    /// Compiles one with statistics capture and returns what the compiler tells. Empty when the device cannot.
+    /// Compiles one with statistics capture and returns what the compiler tells. Empty when the device
+    /// cannot.
     std::vector<PipelineStatistic> statistics(const Kernel& kernel, const std::vector<uint32_t>& constants,
                                               uint32_t push_bytes);
-    /// Writes the cache to disk if pipelines were compiled since it was loaded. Failures are not errors: returns false.
+    /// Writes the cache to disk if pipelines were compiled since it was loaded. Failures are not errors:
+    /// returns false.
     bool save();
     size_t compiled() const { return compiled_; }
 

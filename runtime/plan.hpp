@@ -1,7 +1,8 @@
 // The plan: a pass as a flat list of plain dispatches, made once, inspectable without a GPU.
 //
-// Ops append dispatches (runtime/ops.hpp). finish() places every temporary in one arena by its lifetime and finds the
-// few dispatches that need a barrier before them. runtime/recording.hpp binds memory, records it once and replays it.
+// Ops append dispatches (runtime/ops.hpp). finish() places every temporary in one arena by its lifetime and
+// finds the few dispatches that need a barrier before them. runtime/recording.hpp binds memory, records it
+// once and replays it.
 #pragma once
 
 #include <array>
@@ -33,7 +34,8 @@ struct Groups {
     constexpr uint32_t capacity() const { return count(extent.capacity); }
 };
 
-/// Work done, for the profiler and for cutting a plan into submits: per row of `extent`, plus a constant part.
+/// Work done, for the profiler and for cutting a plan into submits: per row of `extent`, plus a constant
+/// part.
 struct Work {
     Extent extent = 1u;
     double flops_per_row = 0, bytes_per_row = 0;
@@ -42,14 +44,16 @@ struct Work {
 
 struct Dispatch {
     const Kernel* kernel = nullptr;
-    std::vector<uint32_t> constants;     // specialization constants after the kernel's own: per call (K, epilogue, ...)
-    std::vector<Binding> bindings;       // one per kernel->bindings
-    std::array<std::byte, 96> push{};    // the op's push constants (addresses of `address` bindings go before them)
+    std::vector<uint32_t>
+        constants;  // specialization constants after the kernel's own: per call (K, epilogue, ...)
+    std::vector<Binding> bindings;  // one per kernel->bindings
+    std::array<std::byte, 96>
+        push{};  // the op's push constants (addresses of `address` bindings go before them)
     uint32_t push_size = 0;
     std::array<Groups, 3> groups{};
-    std::string label;                   // "layer 3 ffn1": for the profiler and for messages
+    std::string label;  // "layer 3 ffn1": for the profiler and for messages
     Work work;
-    bool barrier_before = false;         // set by finish()
+    bool barrier_before = false;  // set by finish()
 
     template <typename T>
     void set_push(const T& value) {
@@ -69,7 +73,7 @@ struct Storage {
     std::string name;
     StorageKind kind = StorageKind::temporary;
     uint64_t bytes = 0;
-    uint64_t offset = 0;    // temporary: in the activation arena, set by finish()
+    uint64_t offset = 0;  // temporary: in the activation arena, set by finish()
 };
 
 class Plan {
@@ -82,7 +86,8 @@ class Plan {
     const Capabilities& capabilities() const { return capabilities_; }
     const KernelChoices& choices() const { return choices_; }
 
-    /// A run-time number (tokens, sequences, ...) of at most `capacity`. Returns its index in the count buffer.
+    /// A run-time number (tokens, sequences, ...) of at most `capacity`. Returns its index in the count
+    /// buffer.
     Extent symbol(std::string name, uint32_t capacity);
 
     /// A matrix that lives from the first dispatch that writes it to the last that reads it.
@@ -93,7 +98,8 @@ class Plan {
     StorageId persistent_storage(std::string name, uint64_t bytes);
     static Tensor tensor_at(StorageId storage, uint64_t offset, Extent rows, uint32_t columns, Type type);
 
-    /// The count buffer (1, max_symbols) uint32: bound by the recording itself. Kernels that depend on a symbol read it.
+    /// The count buffer (1, max_symbols) uint32: bound by the recording itself. Kernels that depend on a
+    /// symbol read it.
     Tensor counts() const { return counts_; }
 
     /// Appends a dispatch after checking it: binding kinds and count, byte ranges against storages and
@@ -103,7 +109,8 @@ class Plan {
     /// Prefix of the labels of dispatches appended from now on: "layer 3 ".
     void set_label_prefix(std::string prefix) { label_prefix_ = std::move(prefix); }
 
-    /// Places temporaries and sets barrier_before. Call once, after the last append. `alignment`: of temporaries.
+    /// Places temporaries and sets barrier_before. Call once, after the last append. `alignment`: of
+    /// temporaries.
     void finish();
     bool finished() const { return finished_; }
 
@@ -113,7 +120,8 @@ class Plan {
     uint32_t symbol_capacity(uint32_t symbol) const { return symbol_capacities_[symbol]; }
     /// Bytes of the activation arena, slack for kernels that read (never write) past a tensor's end included.
     uint64_t arena_bytes() const { return arena_bytes_; }
-    /// The byte range a binding touches: {storage or arena, begin, end}. Ranges in different spaces never overlap.
+    /// The byte range a binding touches: {storage or arena, begin, end}. Ranges in different spaces never
+    /// overlap.
     struct Range {
         uint32_t space;  // 0: the activation arena; else 1 + StorageId
         uint64_t begin, end;

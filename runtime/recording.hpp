@@ -22,28 +22,31 @@ struct DispatchTime {
 class Recording {
   public:
     struct Options {
-        bool profile = false;             // timestamps around every dispatch, and a barrier before each
-        double flops_per_submit = 0;      // cut into submits of at most about this much work; 0: by device class
-        BufferRange arena{};              // memory for temporaries (an engine's); none: allocated here
+        bool profile = false;         // timestamps around every dispatch, and a barrier before each
+        double flops_per_submit = 0;  // cut into submits of at most about this much work; 0: by device class
+        BufferRange arena{};          // memory for temporaries (an engine's); none: allocated here
     };
     /// Binds persistent storages (all of them), allocates the activation arena, compiles pipelines, writes
-    /// descriptors and records. The plan is copied. Throws invalid_argument when a storage is not bound or too small.
-    Recording(Device& device, PipelineCache& pipelines, Plan plan, const std::map<StorageId, BufferRange>& bound,
-              const Options& options);
-    Recording(Device& device, PipelineCache& pipelines, Plan plan, const std::map<StorageId, BufferRange>& bound)
+    /// descriptors and records. The plan is copied. Throws invalid_argument when a storage is not bound or
+    /// too small.
+    Recording(Device& device, PipelineCache& pipelines, Plan plan,
+              const std::map<StorageId, BufferRange>& bound, const Options& options);
+    Recording(Device& device, PipelineCache& pipelines, Plan plan,
+              const std::map<StorageId, BufferRange>& bound)
         : Recording(device, pipelines, std::move(plan), bound, Options{}) {}
     ~Recording();
     Recording(const Recording&) = delete;
 
-    /// Sets a run-time number for runs submitted from now on; at most the symbol's capacity. Not while a run is under way.
+    /// Sets a run-time number for runs submitted from now on; at most the symbol's capacity. Not while a run
+    /// is under way.
     void set(Extent symbol, uint32_t value);
     /// Submits one run; returns at once. Nothing is allocated and nothing but device_lost is thrown.
     uint64_t submit();
     void wait(uint64_t ticket) { device_.wait(ticket); }
     void run() { wait(submit()); }
 
-    /// Records dispatches [first, first + count) into a command buffer of the caller's, with barriers between them and
-    /// towards what ran before; edges towards the caller's own work are the caller's.
+    /// Records dispatches [first, first + count) into a command buffer of the caller's, with barriers between
+    /// them and towards what ran before; edges towards the caller's own work are the caller's.
     void record(VkCommandBuffer commands, size_t first, size_t count) const;
 
     /// With Options::profile, after wait(): the times of the last run.
@@ -63,11 +66,13 @@ class Recording {
         bool indirect;
     };
     BufferRange locate(const Binding& binding) const;
+    void create_descriptor_pool();
     void bind_dispatches();
     void write_groups();
     void record_all(double flops_per_submit);
     void record_one(VkCommandBuffer commands, size_t index) const;
     VkBufferView view(const Binding& binding);
+    void release();
 
     Device& device_;
     PipelineCache& pipelines_;
@@ -84,6 +89,7 @@ class Recording {
     VkCommandPool pool_ = VK_NULL_HANDLE;
     std::vector<VkCommandBuffer> commands_;
     VkQueryPool queries_ = VK_NULL_HANDLE;
+    uint64_t last_ticket_ = 0;
 };
 
 }  // namespace vkbert

@@ -8,13 +8,16 @@ namespace vkbert {
 
 enum class Type : uint8_t { fp32, fp16, uint32 };
 
-constexpr uint32_t size_of(Type type) { return type == Type::fp16 ? 2u : 4u; }
+constexpr uint32_t size_of(Type type) {
+    return type == Type::fp16 ? 2u : 4u;
+}
 constexpr std::string_view name_of(Type type) {
     return type == Type::fp32 ? "fp32" : type == Type::fp16 ? "fp16" : "uint32";
 }
 
-/// A number of rows. The plan is recorded once for `capacity`; the actual number is read by the kernels at run time
-/// from the plan's count buffer at index `symbol`. Symbol 0 means constant: the number is always `capacity`.
+/// A number of rows. The plan is recorded once for `capacity`; the actual number is read by the kernels at
+/// run time from the plan's count buffer at index `symbol`. Symbol 0 means constant: the number is always
+/// `capacity`.
 struct Extent {
     uint32_t capacity = 0;
     uint32_t symbol = 0;
@@ -26,12 +29,13 @@ struct Extent {
     friend constexpr bool operator==(Extent, Extent) = default;
 };
 
-/// Names a range of memory within a plan: either a temporary, which Plan::finish() places in the activation arena, or
-/// something persistent (weights, inputs, outputs) that the recording binds to a buffer.
+/// Names a range of memory within a plan: either a temporary, which Plan::finish() places in the activation
+/// arena, or something persistent (weights, inputs, outputs) that the recording binds to a buffer.
 using StorageId = uint32_t;
 
-/// A matrix (rows, columns) of `type`, row-major, `pitch` elements from row to row, `offset` bytes into its storage.
-/// Vectors are one row. Anything with more axes is packed: activations are (T,H), queries/keys/values (T,3H).
+/// A matrix (rows, columns) of `type`, row-major, `pitch` elements from row to row, `offset` bytes into its
+/// storage. Vectors are one row. Anything with more axes is packed: activations are (T,H),
+/// queries/keys/values (T,3H).
 struct Tensor {
     StorageId storage = 0;
     uint64_t offset = 0;

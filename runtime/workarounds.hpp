@@ -1,0 +1,5 @@
+#pragma once
+#include "runtime/capabilities.hpp"
+namespace vkbert {
+void apply_workarounds(Capabilities& capabilities);
+}
