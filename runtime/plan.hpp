@@ -30,7 +30,9 @@ struct Groups {
     Extent extent = 1u;
     uint32_t divisor = 1;
     uint32_t multiplier = 1;
-    constexpr uint32_t count(uint32_t value) const { return (value + divisor - 1) / divisor * multiplier; }
+    constexpr uint32_t count(uint32_t value) const {
+        return (value / divisor + (value % divisor != 0)) * multiplier;
+    }
     constexpr uint32_t capacity() const { return count(extent.capacity); }
 };
 
@@ -103,14 +105,16 @@ class Plan {
     Tensor counts() const { return counts_; }
 
     /// Appends a dispatch after checking it: binding kinds and count, byte ranges against storages and
-    /// max_storage_buffer_range, group counts against the limits. Throws invalid_argument naming the label.
+    /// max_storage_buffer_range, alignments, texel and group counts and push constants against the limits;
+    /// that extents' symbols exist and that no temporary is read before it was written. Throws
+    /// invalid_argument naming the label.
     void append(Dispatch dispatch);
 
     /// Prefix of the labels of dispatches appended from now on: "layer 3 ".
     void set_label_prefix(std::string prefix) { label_prefix_ = std::move(prefix); }
 
-    /// Places temporaries and sets barrier_before. Call once, after the last append. `alignment`: of
-    /// temporaries.
+    /// Places temporaries and sets barrier_before. Call once, after the last append; nothing can be added
+    /// afterwards.
     void finish();
     bool finished() const { return finished_; }
 
@@ -120,20 +124,22 @@ class Plan {
     uint32_t symbol_capacity(uint32_t symbol) const { return symbol_capacities_[symbol]; }
     /// Bytes of the activation arena, slack for kernels that read (never write) past a tensor's end included.
     uint64_t arena_bytes() const { return arena_bytes_; }
-    /// The byte range a binding touches: {storage or arena, begin, end}. Ranges in different spaces never
-    /// overlap.
+    /// The byte range a binding touches, after finish(). Ranges in different spaces never overlap.
     struct Range {
         uint32_t space;  // 0: the activation arena; else 1 + StorageId
         uint64_t begin, end;
     };
     Range range(const Binding& binding) const;
-    /// One line a dispatch: label, kernel, groups, barrier. For --verbose and for tests.
+    /// One line a dispatch: index, barrier before it ('|'), label, kernel, groups and MFLOP at full capacity.
     std::string describe() const;
 
     /// Kernels that read past the end of a tensor (never using what they read) stay within this many bytes.
     static constexpr uint64_t read_slack = 256 << 10;
 
   private:
+    void check_kernel(const Dispatch& dispatch) const;
+    void check_extent(const std::string& what, Extent extent) const;
+    void check_binding(const std::string& what, BindingKind kind, const Binding& binding) const;
     void place_temporaries();
     void find_hazards();
 
@@ -141,6 +147,7 @@ class Plan {
     KernelChoices choices_;
     std::vector<Dispatch> dispatches_;
     std::vector<Storage> storages_;
+    std::vector<bool> written_;  // per storage: by a dispatch appended so far
     std::vector<std::string> symbols_;
     std::vector<uint32_t> symbol_capacities_;
     Tensor counts_;

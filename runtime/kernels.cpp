@@ -1,0 +1,82 @@
+#include "runtime/kernels.hpp"
+
+#include <algorithm>
+
+#include "runtime/error.hpp"
+
+namespace vkbert {
+
+/// The first thing that a device lacks of what r needs; empty when it lacks nothing.
+static std::string missing(const Capabilities& c, const Requirements& r) {
+    if (r.invocations > c.max_invocations || r.invocations > c.max_workgroup_size[0])
+        return fmt::format("needs {} invocations per workgroup, the device has {}", r.invocations,
+                           std::min(c.max_invocations, c.max_workgroup_size[0]));
+    if (r.shared_memory > c.max_shared_memory)
+        return fmt::format("needs {} bytes of shared memory, the device has {}", r.shared_memory,
+                           c.max_shared_memory);
+    if (r.min_subgroup_size > 0 && !c.subgroup_basic) return "needs subgroup operations";
+    if (r.min_subgroup_size > c.subgroup_size)
+        return fmt::format("needs subgroups of {}, the device has {}", r.min_subgroup_size, c.subgroup_size);
+    if (r.subgroup_arithmetic && !c.subgroup_arithmetic) return "needs subgroup arithmetic";
+    if (r.subgroup_shuffle && !c.subgroup_shuffle) return "needs subgroup shuffles";
+    if (r.subgroup_quad && !c.subgroup_quad) return "needs subgroup quad operations";
+    if (r.buffer_device_address && !c.buffer_device_address) return "needs buffer device addresses";
+    if (r.buffer_device_address && !c.int64) return "needs 64-bit integers";
+    if (r.scalar_pointer_loads && !c.scalar_pointer_loads) return "needs scalar loads at uniform addresses";
+    if (r.texel_buffers && c.texel_kernels_broken) return "needs texel buffers, which this driver gets wrong";
+    if (r.cooperative_matrix && !c.cooperative_matrix) return "needs cooperative matrices";
+    if (r.cooperative_matrix && c.cooperative_matrix_broken)
+        return "needs cooperative matrices, which this driver gets wrong";
+    return "";
+}
+
+bool satisfies(const Capabilities& capabilities, const Requirements& r, std::string* why) {
+    std::string reason = missing(capabilities, r);
+    const bool fits = reason.empty();
+    if (why) *why = std::move(reason);
+    return fits;
+}
+
+static std::string missing(const Capabilities& c, const Kernel& kernel) {
+    const uint32_t wanted = kernel.required_subgroup_size;
+    if (wanted > 0 &&
+        (!c.subgroup_size_control || wanted < c.min_subgroup_size || wanted > c.max_subgroup_size))
+        return fmt::format("needs subgroups of exactly {}, which the device cannot be asked for", wanted);
+    return missing(c, kernel.requirements);
+}
+
+const Kernel* forced_kernel(std::span<const Kernel> table, const Capabilities& capabilities,
+                            const KernelChoices& choices) {
+    if (table.empty()) return nullptr;
+    const std::string_view op = table.front().op;
+    const auto choice = choices.find(op);
+    if (choice == choices.end()) return nullptr;
+    std::string names;
+    for (const Kernel& kernel : table) {
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", kernel.name);
+        if (kernel.name != choice->second) continue;
+        const std::string reason = missing(capabilities, kernel);
+        if (!reason.empty())
+            fail(ErrorCode::unsupported, "kernel {}={} cannot run on {}: {}", op, kernel.name,
+                 capabilities.device_name, reason);
+        return &kernel;
+    }
+    fail(ErrorCode::invalid_argument, "no kernel {}={}: there are {}", op, choice->second, names);
+}
+
+const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities& capabilities,
+                            const KernelChoices& choices) {
+    if (const Kernel* forced = forced_kernel(table, capabilities, choices)) return *forced;
+    std::string reasons;
+    for (const Kernel& kernel : table) {
+        std::string reason = missing(capabilities, kernel);
+        if (reason.empty() && kernel.requirements.cpu_only && capabilities.device_class != DeviceClass::cpu)
+            reason = "is for CPU drivers";
+        if (reason.empty()) return kernel;
+        reasons += fmt::format("; {} {}", kernel.name, reason);
+    }
+    fail(ErrorCode::unsupported, "no {} kernel for {}{}", table.empty() ? "such" : table.front().op,
+         capabilities.device_name, reasons);
+}
+
+}  // namespace vkbert

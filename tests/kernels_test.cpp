@@ -1,0 +1,188 @@
+// Choosers of kernel variants, on devices that exist only as data.
+#include "runtime/kernels.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "runtime/error.hpp"
+
+using namespace vkbert;
+using testing::AllOf;
+using testing::HasSubstr;
+
+namespace {
+
+Capabilities capable() {
+    Capabilities c;
+    c.device_name = "Test GPU";
+    c.device_class = DeviceClass::discrete;
+    c.max_invocations = 1024;
+    c.max_workgroup_size[0] = 1024;
+    c.max_shared_memory = 32768;
+    c.subgroup_size = 32;
+    c.min_subgroup_size = 16;
+    c.max_subgroup_size = 64;
+    c.subgroup_basic = c.subgroup_arithmetic = c.subgroup_shuffle = c.subgroup_quad = true;
+    c.subgroup_size_control = c.full_subgroups = true;
+    c.buffer_device_address = c.int64 = true;
+    c.cooperative_matrix = true;
+    c.scalar_pointer_loads = true;
+    return c;
+}
+
+Requirements everything() {
+    Requirements r;
+    r.invocations = 1024;
+    r.shared_memory = 32768;
+    r.min_subgroup_size = 32;
+    r.subgroup_arithmetic = r.subgroup_shuffle = r.subgroup_quad = true;
+    r.buffer_device_address = r.scalar_pointer_loads = r.texel_buffers = r.cooperative_matrix = true;
+    r.cpu_only = true;
+    return r;
+}
+
+struct Lack {
+    const char* reason;
+    std::function<void(Capabilities&)> take_away;
+};
+
+Kernel named(std::string_view name, Requirements r = {}) {
+    Kernel k;
+    k.op = "matmul";
+    k.name = name;
+    k.requirements = r;
+    return k;
+}
+
+std::vector<Kernel> table() {
+    Requirements matrix, cpu, shared;
+    matrix.cooperative_matrix = true;
+    cpu.cpu_only = true;
+    shared.shared_memory = 16384;
+    std::vector<Kernel> kernels{named("matrix", matrix), named("held", cpu), named("tiled", shared),
+                                named("plain")};
+    kernels[0].required_subgroup_size = 32;
+    return kernels;
+}
+
+template <typename Work>
+void expect_error(ErrorCode code, const testing::Matcher<std::string>& message, Work work) {
+    try {
+        work();
+        FAIL() << "accepted";
+    } catch (const Error& e) {
+        EXPECT_EQ(e.code(), code);
+        EXPECT_THAT(std::string(e.what()), message);
+    }
+}
+
+}  // namespace
+
+TEST(Satisfies, EveryRequirementIsAskedFor) {
+    std::string why = "left over";
+    EXPECT_TRUE(satisfies(capable(), everything(), &why));
+    EXPECT_EQ(why, "");
+    const Lack lacks[] = {
+        {"needs 1024 invocations per workgroup, the device has 512",
+         [](Capabilities& c) { c.max_invocations = 512; }},
+        {"needs 1024 invocations per workgroup, the device has 256",
+         [](Capabilities& c) { c.max_workgroup_size[0] = 256; }},
+        {"needs 32768 bytes of shared memory, the device has 32767",
+         [](Capabilities& c) { c.max_shared_memory = 32767; }},
+        {"needs subgroup operations", [](Capabilities& c) { c.subgroup_basic = false; }},
+        {"needs subgroups of 32, the device has 16", [](Capabilities& c) { c.subgroup_size = 16; }},
+        {"needs subgroup arithmetic", [](Capabilities& c) { c.subgroup_arithmetic = false; }},
+        {"needs subgroup shuffles", [](Capabilities& c) { c.subgroup_shuffle = false; }},
+        {"needs subgroup quad operations", [](Capabilities& c) { c.subgroup_quad = false; }},
+        {"needs buffer device addresses", [](Capabilities& c) { c.buffer_device_address = false; }},
+        {"needs 64-bit integers", [](Capabilities& c) { c.int64 = false; }},
+        {"needs scalar loads at uniform addresses", [](Capabilities& c) { c.scalar_pointer_loads = false; }},
+        {"needs texel buffers, which this driver gets wrong",
+         [](Capabilities& c) { c.texel_kernels_broken = true; }},
+        {"needs cooperative matrices", [](Capabilities& c) { c.cooperative_matrix = false; }},
+        {"needs cooperative matrices, which this driver gets wrong",
+         [](Capabilities& c) { c.cooperative_matrix_broken = true; }},
+    };
+    for (const Lack& lack : lacks) {
+        Capabilities c = capable();
+        lack.take_away(c);
+        EXPECT_FALSE(satisfies(c, everything(), &why)) << lack.reason;
+        EXPECT_EQ(why, lack.reason);
+        EXPECT_FALSE(satisfies(c, everything()));
+        EXPECT_TRUE(satisfies(c, Requirements{})) << lack.reason;
+    }
+}
+
+TEST(ChooseKernel, TakesTheFirstThatFits) {
+    const auto kernels = table();
+    Capabilities c = capable();
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "matrix");
+    c.cooperative_matrix = false;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled") << "held is for CPUs";
+    c.max_shared_memory = 8192;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "plain");
+    c.device_class = DeviceClass::cpu;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "held");
+}
+
+TEST(ChooseKernel, RequiredSubgroupSizeMustBePossible) {
+    const auto kernels = table();
+    Capabilities c = capable();
+    c.subgroup_size_control = false;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled");
+    c = capable();
+    c.max_subgroup_size = 16;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled");
+    c = capable();
+    c.min_subgroup_size = 64;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled");
+    expect_error(
+        ErrorCode::unsupported,
+        AllOf(HasSubstr("kernel matmul=matrix cannot run on Test GPU"), HasSubstr("subgroups of exactly 32")),
+        [&] {
+            choose_kernel(kernels, c, {{"matmul", "matrix"}});
+        });
+}
+
+TEST(ChooseKernel, NoneFits) {
+    auto kernels = table();
+    kernels.pop_back();
+    Capabilities c = capable();
+    c.cooperative_matrix = false;
+    c.max_shared_memory = 8192;
+    expect_error(
+        ErrorCode::unsupported,
+        AllOf(HasSubstr("no matmul kernel for Test GPU"), HasSubstr("matrix needs cooperative"),
+              HasSubstr("held is for CPU drivers"), HasSubstr("tiled needs 16384 bytes of shared memory")),
+        [&] { choose_kernel(kernels, c, {}); });
+    expect_error(ErrorCode::unsupported, HasSubstr("no such kernel"), [&] { choose_kernel({}, c, {}); });
+}
+
+TEST(ForcedKernel, IsTakenWhereItCanRun) {
+    const auto kernels = table();
+    const Capabilities c = capable();
+    EXPECT_EQ(forced_kernel(kernels, c, {}), nullptr);
+    EXPECT_EQ(forced_kernel(kernels, c, {{"softmax", "plain"}}), nullptr);
+    EXPECT_EQ(forced_kernel({}, c, {{"matmul", "plain"}}), nullptr);
+    EXPECT_EQ(forced_kernel(kernels, c, {{"matmul", "plain"}}), &kernels[3]);
+    EXPECT_EQ(forced_kernel(kernels, c, {{"matmul", "held"}}), &kernels[1])
+        << "CPU kernels run anywhere when forced";
+    EXPECT_EQ(&choose_kernel(kernels, c, {{"matmul", "tiled"}}), &kernels[2]);
+}
+
+TEST(ForcedKernel, UnknownNamesAndImpossibleKernels) {
+    const auto kernels = table();
+    Capabilities c = capable();
+    expect_error(ErrorCode::invalid_argument,
+                 HasSubstr("no kernel matmul=fast: there are matrix, held, tiled, plain"), [&] {
+                     choose_kernel(kernels, c, {{"matmul", "fast"}});
+                 });
+    c.max_shared_memory = 1024;
+    expect_error(ErrorCode::unsupported,
+                 HasSubstr("kernel matmul=tiled cannot run on Test GPU: needs 16384 bytes of shared memory"),
+                 [&] {
+                     choose_kernel(kernels, c, {{"matmul", "tiled"}});
+                 });
+}
