@@ -131,8 +131,11 @@ void Query::properties() {
     driver.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES;
     VkPhysicalDeviceSubgroupSizeControlProperties control{};
     control.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES;
+    VkPhysicalDeviceShaderIntegerDotProductProperties dot{};
+    dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES;
     link(subgroup);
     link(m3);
+    if (has(VK_API_VERSION_1_3, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) link(dot);
     const bool has_m4 = has(VK_API_VERSION_1_3, VK_KHR_MAINTENANCE_4_EXTENSION_NAME);
     const bool has_control = has(VK_API_VERSION_1_3, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
     if (has_m4) link(m4);
@@ -143,6 +146,7 @@ void Query::properties() {
     subgroups(subgroup);
     c.max_allocation = m3.maxMemoryAllocationSize ? m3.maxMemoryAllocationSize : c.max_allocation;
     c.max_buffer_size = has_m4 && m4.maxBufferSize ? m4.maxBufferSize : c.max_allocation;
+    c.mixed_sign_dot_product = dot.integerDotProduct4x8BitPackedMixedSignednessAccelerated;
     c.driver_id = driver.driverID;
     c.driver_name = driver.driverName;
     c.driver_info = driver.driverInfo;

@@ -48,6 +48,7 @@ struct Capabilities {
     // features
     bool buffer_device_address = false, int64 = false;
     bool storage_16bit = false, fp16_arithmetic = false;
+    bool mixed_sign_dot_product = false;  // packed signed x unsigned bytes, accelerated
     bool timeline_semaphore = false, memory_budget = false, pipeline_statistics = false;
     bool cooperative_matrix = false;
     std::vector<CooperativeMatrixShape> cooperative_matrix_shapes;
