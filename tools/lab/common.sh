@@ -76,3 +76,43 @@ folder_install() {
 icd_manifest() {
   printf '{ "file_format_version": "1.0.0", "ICD": { "library_path": "%s", "api_version": "1.3.0" } }\n' "$1" | as_root tee "$2" >/dev/null
 }
+
+# compile_devices: one line a device whose real compiler runs without the device:
+#   name | what it is | libraries to preload | the shim's setting | manifest of the driver      (paths inside the trixie folder)
+compile_devices() {
+  local libraries icd=/usr/share/vulkan/icd.d name title chip ada
+  libraries=/usr/lib/$(uname -m)-linux-gnu
+  while IFS='|' read -r name title; do
+    echo "$name|$title|$libraries/libamdgpu_noop_drm_shim.so|AMDGPU_GPU_ID=$name|$icd/radeon_icd.json"
+  done <<'AMD'
+polaris10|AMD Radeon RX 580 (GCN 4)
+vega10|AMD Radeon RX Vega 64 (GCN 5)
+navi21|AMD Radeon RX 6800 (RDNA 2)
+navi31|AMD Radeon RX 7900 XTX (RDNA 3)
+gfx1201|AMD Radeon RX 9070 XT (RDNA 4)
+strix1|AMD Radeon 890M (RDNA 3.5)
+AMD
+  while IFS='|' read -r name title; do
+    echo "$name|$title|/opt/intel/libintel_noop_drm_shim.so|INTEL_STUB_GPU_PLATFORM=$name|/opt/intel/icd.json"
+  done <<'INTEL'
+tgl|Intel Iris Xe (Tiger Lake)
+dg2|Intel Arc A770M (Alchemist)
+lnl|Intel Arc 140V (Lunar Lake)
+bmg|Intel Arc B580 (Battlemage)
+INTEL
+  for chip in 630 740 830; do
+    echo "adreno$chip|Qualcomm Adreno $chip|$libraries/libfreedreno_noop_drm_shim.so|FD_GPU_ID=$chip|$icd/freedreno_icd.json"
+  done
+  while IFS='|' read -r chip title; do
+    ada=''
+    [ "$chip" != 190 ] || ada='/opt/nouveau_ada.so '
+    echo "nvk$chip|$title|$ada$libraries/libnouveau_noop_drm_shim.so|NOUVEAU_CHIPSET=$chip|$icd/nouveau_icd.json"
+  done <<'NVK'
+120|NVIDIA Maxwell (GTX 900), NVK
+160|NVIDIA Turing (RTX 20), NVK
+170|NVIDIA Ampere (RTX 30), NVK
+190|NVIDIA Ada (RTX 40), NVK
+NVK
+  echo "m1|Apple M1, Honeykrisp|$libraries/libasahi_noop_drm_shim.so|VKBERT_LAB_DEVICE=m1|$icd/asahi_icd.json"
+  echo "malig610|ARM Mali-G610, PanVK|/opt/panvk/libpanfrost_noop_drm_shim.so|PAN_GPU_ID=0xa867|/opt/panvk/icd.json"
+}
