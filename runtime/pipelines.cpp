@@ -55,15 +55,21 @@ PipelineCache::PipelineCache(Device& device) : device_(device) {
                 std::memcpy(&stored, file.data(), sizeof stored);
                 data = std::span<const std::byte>(file).subspan(sizeof stored);
                 const CacheHeader expected = header_for(device.capabilities(), data);
-                if (std::memcmp(&stored, &expected, sizeof stored) != 0) data = {};
+                if (std::memcmp(&stored, &expected, sizeof stored) == 0)
+                    checksum_ = stored.checksum;
+                else
+                    data = {};
             }
         }
     VkPipelineCacheCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO;
     info.initialDataSize = data.size();
     info.pInitialData = data.data();
-    device.check(device.functions().vkCreatePipelineCache(device.handle(), &info, nullptr, &cache_),
-                 "vkCreatePipelineCache");
+    const auto& f = device.functions();
+    if (!data.empty() && f.vkCreatePipelineCache(device.handle(), &info, nullptr, &cache_) == VK_SUCCESS)
+        return;
+    info.initialDataSize = 0;
+    device.check(f.vkCreatePipelineCache(device.handle(), &info, nullptr, &cache_), "vkCreatePipelineCache");
 }
 
 PipelineCache::~PipelineCache() {
@@ -88,6 +94,10 @@ bool PipelineCache::save() {
     if (f.vkGetPipelineCacheData(device_.handle(), cache_, &size, data.data()) != VK_SUCCESS) return false;
     data.resize(size);
     const CacheHeader header = header_for(device_.capabilities(), data);
+    if (header.checksum == checksum_) {  // every pipeline came from the file: spare the next start an fsync
+        saved_ = compiled_;
+        return true;
+    }
     std::error_code error;
     std::filesystem::create_directories(device_.pipeline_cache_folder(), error);
     const std::span<const std::byte> parts[] = {std::as_bytes(std::span(&header, 1)), data};
@@ -97,6 +107,7 @@ bool PipelineCache::save() {
         return false;
     }
     saved_ = compiled_;
+    checksum_ = header.checksum;
     return true;
 }
 

@@ -39,8 +39,8 @@ class PipelineCache {
     /// cannot.
     std::vector<PipelineStatistic> statistics(const Kernel& kernel, const std::vector<uint32_t>& constants,
                                               uint32_t push_bytes);
-    /// Writes the cache to disk if pipelines were compiled since it was loaded. Failures are not errors:
-    /// returns false.
+    /// Writes the cache to disk if pipelines were compiled since it was loaded and the driver's data changed
+    /// by that. Failures are not errors: returns false.
     bool save();
     size_t compiled() const { return compiled_; }
 
@@ -61,6 +61,7 @@ class PipelineCache {
     std::map<Key, Pipeline> pipelines_;
     std::map<const Shader*, VkShaderModule> modules_;
     size_t compiled_ = 0, saved_ = 0;
+    uint64_t checksum_ = 0;  // of the driver's data on disk
     std::mutex mutex_;
 };
 

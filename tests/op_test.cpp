@@ -4,10 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <mutex>
 
 namespace vkbert::test {
 namespace {
@@ -15,32 +12,6 @@ namespace {
 constexpr uint64_t guard_before = 4096;             // a multiple of every offset alignment
 constexpr uint64_t guard_after = Plan::read_slack;  // kernels may read this far, never write
 constexpr std::byte fill{0xff};                     // NaN as fp32 and as fp16
-
-/// Everything of this process that lives as long as the device.
-struct Session {
-    std::mutex mutex;
-    std::vector<std::string> messages;
-    std::unique_ptr<Device> device;
-    std::unique_ptr<PipelineCache> pipelines;
-
-    Session() {
-        const char* wanted = std::getenv("VKBERT_TEST_DEVICE");
-        const char* validation = std::getenv("VKBERT_VALIDATION");
-        Instance::Options options;
-        options.validation = validation != nullptr && std::string_view(validation) == "1";
-        options.message = [this](const std::string& text) {
-            const std::scoped_lock lock(mutex);
-            messages.push_back(text);
-        };
-        device = open_device(wanted != nullptr ? wanted : "auto", "", options);
-        pipelines = std::make_unique<PipelineCache>(*device);
-    }
-};
-
-Session& session() {
-    static Session instance;
-    return instance;
-}
 
 void store(std::byte* target, double value, Type type) {
     if (type == Type::fp16) {
@@ -53,18 +24,6 @@ void store(std::byte* target, double value, Type type) {
 }
 
 }  // namespace
-
-Device& device() {
-    return *session().device;
-}
-PipelineCache& pipelines() {
-    return *session().pipelines;
-}
-
-std::vector<std::string> take_validation_messages() {
-    const std::scoped_lock lock(session().mutex);
-    return std::exchange(session().messages, {});
-}
 
 void for_each_variant(std::string_view op, const std::function<void(const KernelChoices&)>& body) {
     std::vector<std::string_view> done;  // an op may have one table a type, with the same names in each

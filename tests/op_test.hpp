@@ -9,8 +9,6 @@
 //         run.execute();
 //         expect_near(run.result(c), expected, [&](uint32_t m, uint32_t n) { return tolerance; });
 //     });
-//
-// VKBERT_TEST_DEVICE names the device (as choose_device() takes it); without it the best one is used.
 #pragma once
 
 #include <cstddef>
@@ -21,22 +19,13 @@
 #include <vector>
 
 #include "runtime/buffer.hpp"
-#include "runtime/device.hpp"
 #include "runtime/ops.hpp"
-#include "runtime/pipelines.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/recording.hpp"
 #include "tests/reference.hpp"
+#include "tests/test_device.hpp"
 
 namespace vkbert::test {
-
-/// The device of this process, opened on first use, and its pipelines.
-Device& device();
-PipelineCache& pipelines();
-
-/// What the validation layers said since the last call. OpRun::execute() fails the test on any; tests that
-/// use the device in other ways can do the same.
-std::vector<std::string> take_validation_messages();
 
 /// Calls `body` once for each variant of the op that the device can run, with choices that force it.
 void for_each_variant(std::string_view op, const std::function<void(const KernelChoices&)>& body);
