@@ -116,3 +116,11 @@ NVK
   echo "m1|Apple M1, Honeykrisp|$libraries/libasahi_noop_drm_shim.so|VKBERT_LAB_DEVICE=m1|$icd/asahi_icd.json"
   echo "malig610|ARM Mali-G610, PanVK|/opt/panvk/libpanfrost_noop_drm_shim.so|PAN_GPU_ID=0xa867|/opt/panvk/icd.json"
 }
+
+# print_table: lines of fields separated by | become columns.
+print_table() {
+  awk -F '|' '
+    { lines = NR; if (NF > columns) columns = NF
+      for (i = 1; i <= NF; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) } }
+    END { for (r = 1; r <= lines; r++) { for (i = 1; i <= columns; i++) printf "%-" width[i] + 2 "s", cell[r, i]; print "" } }'
+}
