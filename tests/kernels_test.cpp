@@ -6,9 +6,10 @@
 
 #include <functional>
 
-#include "runtime/error.hpp"
+#include "tests/refusal.hpp"
 
 using namespace vkbert;
+using namespace vkbert::test;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -65,17 +66,6 @@ std::vector<Kernel> table() {
                                 named("plain")};
     kernels[0].required_subgroup_size = 32;
     return kernels;
-}
-
-template <typename Work>
-void expect_error(ErrorCode code, const testing::Matcher<std::string>& message, Work work) {
-    try {
-        work();
-        FAIL() << "accepted";
-    } catch (const Error& e) {
-        EXPECT_EQ(e.code(), code);
-        EXPECT_THAT(std::string(e.what()), message);
-    }
 }
 
 }  // namespace
@@ -138,12 +128,13 @@ TEST(ChooseKernel, RequiredSubgroupSizeMustBePossible) {
     c = capable();
     c.min_subgroup_size = 64;
     EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled");
-    expect_error(
-        ErrorCode::unsupported,
-        AllOf(HasSubstr("kernel matmul=matrix cannot run on Test GPU"), HasSubstr("subgroups of exactly 32")),
-        [&] {
-            choose_kernel(kernels, c, {{"matmul", "matrix"}});
-        });
+    EXPECT_THAT(refusal(
+                    [&] {
+                        choose_kernel(kernels, c, {{"matmul", "matrix"}});
+                    },
+                    ErrorCode::unsupported),
+                AllOf(HasSubstr("kernel matmul=matrix cannot run on Test GPU"),
+                      HasSubstr("subgroups of exactly 32")));
 }
 
 TEST(ChooseKernel, NoneFits) {
@@ -152,12 +143,12 @@ TEST(ChooseKernel, NoneFits) {
     Capabilities c = capable();
     c.cooperative_matrix = false;
     c.max_shared_memory = 8192;
-    expect_error(
-        ErrorCode::unsupported,
+    EXPECT_THAT(
+        refusal([&] { choose_kernel(kernels, c, {}); }, ErrorCode::unsupported),
         AllOf(HasSubstr("no matmul kernel for Test GPU"), HasSubstr("matrix needs cooperative"),
-              HasSubstr("held is for CPU drivers"), HasSubstr("tiled needs 16384 bytes of shared memory")),
-        [&] { choose_kernel(kernels, c, {}); });
-    expect_error(ErrorCode::unsupported, HasSubstr("no such kernel"), [&] { choose_kernel({}, c, {}); });
+              HasSubstr("held is for CPU drivers"), HasSubstr("tiled needs 16384 bytes of shared memory")));
+    EXPECT_THAT(refusal([&] { choose_kernel({}, c, {}); }, ErrorCode::unsupported),
+                HasSubstr("no such kernel"));
 }
 
 TEST(ForcedKernel, IsTakenWhereItCanRun) {
@@ -175,14 +166,17 @@ TEST(ForcedKernel, IsTakenWhereItCanRun) {
 TEST(ForcedKernel, UnknownNamesAndImpossibleKernels) {
     const auto kernels = table();
     Capabilities c = capable();
-    expect_error(ErrorCode::invalid_argument,
-                 HasSubstr("no kernel matmul=fast: there are matrix, held, tiled, plain"), [&] {
-                     choose_kernel(kernels, c, {{"matmul", "fast"}});
-                 });
+    EXPECT_THAT(refusal(
+                    [&] {
+                        choose_kernel(kernels, c, {{"matmul", "fast"}});
+                    },
+                    ErrorCode::invalid_argument),
+                HasSubstr("no kernel matmul=fast: there are matrix, held, tiled, plain"));
     c.max_shared_memory = 1024;
-    expect_error(ErrorCode::unsupported,
-                 HasSubstr("kernel matmul=tiled cannot run on Test GPU: needs 16384 bytes of shared memory"),
-                 [&] {
-                     choose_kernel(kernels, c, {{"matmul", "tiled"}});
-                 });
+    EXPECT_THAT(refusal(
+                    [&] {
+                        choose_kernel(kernels, c, {{"matmul", "tiled"}});
+                    },
+                    ErrorCode::unsupported),
+                HasSubstr("kernel matmul=tiled cannot run on Test GPU: needs 16384 bytes of shared memory"));
 }

@@ -8,9 +8,10 @@
 #include <functional>
 #include <random>
 
-#include "runtime/error.hpp"
+#include "tests/refusal.hpp"
 
 using namespace vkbert;
+using namespace vkbert::test;
 using testing::HasSubstr;
 
 namespace {
@@ -350,16 +351,6 @@ const Case cases[] = {
 };
 
 class Append : public testing::TestWithParam<Case> {};
-
-std::string refusal(const std::function<void()>& work) {
-    try {
-        work();
-    } catch (const Error& e) {
-        EXPECT_EQ(e.code(), ErrorCode::invalid_argument);
-        return e.what();
-    }
-    return "accepted";
-}
 
 }  // namespace
 
