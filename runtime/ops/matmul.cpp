@@ -1,0 +1,214 @@
+#include "runtime/ops/matmul.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "runtime/error.hpp"
+#include "shaders/glsl_types.h"
+namespace vkbert {
+#include "shaders/matmul.h"
+}
+
+VKBERT_DECLARE_SHADER(matmul_plain_fp32)
+VKBERT_DECLARE_SHADER(matmul_plain_fp16)
+
+namespace vkbert::ops {
+namespace {
+
+enum class Algorithm { plain };
+
+/// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
+struct Shape {
+    Algorithm algorithm;
+    uint32_t rows, columns;
+};
+
+struct Variants {
+    std::vector<Kernel> kernels;
+    std::vector<Shape> shapes;  // of kernels
+};
+
+using enum BindingKind;
+
+void add_plain(Variants& variants, const Shader& shader) {
+    constexpr uint32_t invocations = 64;
+    Kernel kernel{"matmul", "plain",       &shader,
+                  {},       {invocations}, {storage, storage, storage, storage, storage, storage}};
+    kernel.requirements.invocations = invocations;
+    variants.kernels.push_back(std::move(kernel));
+    variants.shapes.push_back({Algorithm::plain, 4, 4 * invocations});
+}
+
+Variants make_variants(Type type) {
+    const bool half = type == Type::fp16;
+    Variants variants;
+    add_plain(variants, half ? shaders::matmul_plain_fp16 : shaders::matmul_plain_fp32);
+    return variants;
+}
+
+const Variants& variants_of(Type type) {
+    static const Variants fp32 = make_variants(Type::fp32);
+    static const Variants fp16 = make_variants(Type::fp16);
+    return type == Type::fp16 ? fp16 : fp32;
+}
+
+const Shape& shape_of(const Kernel& kernel, Type type) {
+    const Variants& variants = variants_of(type);
+    return variants.shapes[size_t(&kernel - variants.kernels.data())];
+}
+
+/// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
+/// over.
+bool suits(const Shape& shape, const Capabilities&, const MatmulProblem&) {
+    switch (shape.algorithm) {
+        case Algorithm::plain:
+            return true;
+    }
+    return false;
+}
+
+/// The dimensions of a call, as extents.
+struct Dimensions {
+    Extent m, k;
+    uint32_t n;
+};
+
+void check(bool condition, const std::string& label, const char* what) {
+    if (!condition) fail(ErrorCode::invalid_argument, "{}: matmul: {}", label, what);
+}
+
+bool is_operand(const Tensor& t) {
+    return t.type != Type::uint32 && t.pitch % 4 == 0 && t.columns <= t.pitch;
+}
+
+Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
+                        const MatmulOptions& options) {
+    check(is_operand(a) && is_operand(b) && is_operand(c), label,
+          "A, B and C are fp32 or fp16 and their pitches multiples of 4");
+    check(a.type == b.type, label, "A and B are of one type");
+    check(c.type == Type::fp32 || c.type == a.type, label, "C is fp32 or of A's type");
+    Dimensions d{a.rows, a.columns, c.columns};
+    if (options.orientation == Orientation::tn) {
+        d = {a.columns, a.rows, c.columns};
+        check(c.rows == d.m && b.rows == d.k && b.columns == d.n, label, "C(M,N) = A(K,M)^T B(K,N)");
+    } else {
+        check(d.k.capacity % 4 == 0, label, "K is a multiple of 4");
+        const bool fits = options.orientation == Orientation::nt
+                              ? b.rows == Extent(d.n) && b.columns == d.k.capacity
+                              : b.rows == d.k && b.columns == d.n;
+        check(c.rows == d.m && fits, label, "C(M,N) = A(M,K) B(N,K)^T, or A(M,K) B(K,N)");
+    }
+    if (const Tensor* bias = options.bias)
+        check(bias->type == Type::fp32 && bias->rows == Extent(1u) && bias->columns == d.n, label,
+              "bias is (1,N) fp32");
+    if (const Tensor* residual = options.residual)
+        check(residual->type == c.type && residual->rows == c.rows && residual->columns == d.n &&
+                  is_operand(*residual),
+              label, "residual is (M,N), of C's type, its pitch a multiple of 4");
+    return d;
+}
+
+uint32_t epilogue_bits(const Tensor& c, const MatmulOptions& options) {
+    return (options.bias != nullptr ? EPILOGUE_BIAS : 0) |
+           (options.residual != nullptr ? EPILOGUE_RESIDUAL : 0) |
+           (c.type == Type::fp16 ? EPILOGUE_FP16_OUTPUT : 0);
+}
+
+Work work_of(const Dimensions& d, const Tensor& c, const Tensor& a, const MatmulOptions& options) {
+    const double type_size = size_of(a.type),
+                 c_size = size_of(c.type) * (options.residual != nullptr ? 2 : 1);
+    Work work;
+    if (options.orientation == Orientation::tn) {
+        work = {.extent = d.k,
+                .flops_per_row = 2.0 * d.m.capacity * d.n,
+                .bytes_per_row = (d.m.capacity + d.n) * type_size};
+        work.bytes = double(d.m.capacity) * d.n * c_size;
+    } else {
+        work = {.extent = d.m, .flops_per_row = 2.0 * d.k.capacity * d.n};
+        work.bytes_per_row = d.k.capacity * type_size + d.n * c_size;
+        work.bytes = double(d.n) * d.k.capacity * type_size;
+    }
+    return work;
+}
+
+void append_one(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
+                const MatmulOptions& options) {
+    const Dimensions d = check_shapes(label, c, a, b, options);
+    const Tensor residual = options.residual != nullptr ? *options.residual : plan.counts();
+    const MatmulProblem problem{
+        d.m.capacity, d.n,     d.k.capacity,
+        a.type,       c.type,  options.orientation,
+        a.pitch,      b.pitch, options.residual != nullptr && residual.storage == c.storage};
+    const Kernel& kernel = choose_matmul(plan.capabilities(), plan.choices(), problem);
+    const Shape& shape = shape_of(kernel, a.type);
+    Dispatch dispatch;
+    dispatch.kernel = &kernel;
+    dispatch.label = label;
+    dispatch.constants = {uint32_t(options.orientation), uint32_t(options.activation),
+                          epilogue_bits(c, options), d.k.constant() ? (d.k.capacity + 3) / 4 : 0};
+    dispatch.bindings = {{plan.counts()},
+                         {a},
+                         {b},
+                         {c, Access::write},
+                         {options.bias != nullptr ? *options.bias : plan.counts()},
+                         {residual}};
+    dispatch.set_push(MatmulPush{d.m.capacity, d.m.symbol, d.k.capacity, d.k.symbol, d.n, a.pitch / 4,
+                                 b.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale});
+    dispatch.groups = {Groups{d.n, shape.columns}, Groups{d.m, shape.rows}, Groups{}};
+    dispatch.work = work_of(d, c, a, options);
+    plan.append(std::move(dispatch));
+}
+
+}  // namespace
+
+std::span<const Kernel> matmul_kernels(Type type) {
+    return variants_of(type).kernels;
+}
+
+bool supports(const Kernel& kernel, const Capabilities&, const MatmulProblem& problem) {
+    switch (shape_of(kernel, problem.type).algorithm) {
+        case Algorithm::plain:
+            return true;
+    }
+    return false;
+}
+
+const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoices& choices,
+                            const MatmulProblem& problem) {
+    const std::span<const Kernel> table = matmul_kernels(problem.type);
+    if (const Kernel* forced = forced_kernel(table, capabilities, choices)) {
+        if (!supports(*forced, capabilities, problem))
+            fail(ErrorCode::unsupported, "kernel matmul={} cannot do M={} N={} K={} in orientation {}",
+                 forced->name, problem.m, problem.n, problem.k, uint32_t(problem.orientation));
+        return *forced;
+    }
+    for (const Kernel& kernel : table)
+        if (satisfies(capabilities, kernel.requirements) && supports(kernel, capabilities, problem) &&
+            suits(shape_of(kernel, problem.type), capabilities, problem))
+            return kernel;
+    fail(ErrorCode::unsupported, "no matmul kernel for {}", capabilities.device_name);
+}
+
+void matmul(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
+            const MatmulOptions& options) {
+    // B(N,K) larger than a binding may be (a vocabulary of 120,000) goes in blocks of its rows, which are
+    // columns of C.
+    const uint64_t row_bytes = uint64_t(b.pitch) * size_of(b.type);
+    const uint64_t most =
+        plan.capabilities().max_storage_buffer_range / std::max<uint64_t>(row_bytes, 1) / 128 * 128;
+    if (options.orientation != Orientation::nt || b.bytes() <= plan.capabilities().max_storage_buffer_range ||
+        most == 0)
+        return append_one(plan, label, c, a, b, options);
+    check(b.rows.capacity == c.columns, label, "B(N,K) has a row for each column of C");
+    for (uint32_t first = 0; first < c.columns; first += uint32_t(most)) {
+        const uint32_t count = std::min(uint32_t(most), c.columns - first);
+        MatmulOptions block = options;
+        Tensor bias, residual;
+        if (options.bias != nullptr) block.bias = &(bias = options.bias->columns_at(first, count));
+        if (options.residual != nullptr)
+            block.residual = &(residual = options.residual->columns_at(first, count));
+        append_one(plan, label, c.columns_at(first, count), a, b.rows_at(first, count), block);
+    }
+}
+
+}  // namespace vkbert::ops

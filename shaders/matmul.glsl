@@ -1,0 +1,67 @@
+// What the matmul shaders share: the constants of a call, the output side of the bindings, and the epilogue
+// C = activation(scale * sum + bias) + residual.
+//
+// Define MATMUL_CONSTANTS, the number of the kernel's own specialization constants, before including this.
+#ifndef VKBERT_MATMUL_GLSL
+#define VKBERT_MATMUL_GLSL
+#include "shaders/activation.glsl"
+#include "shaders/common.glsl"
+#include "shaders/matmul.h"
+
+layout(constant_id = MATMUL_CONSTANTS) const uint ORIENTATION = 0;
+layout(constant_id = MATMUL_CONSTANTS + 1) const uint ACTIVATION = 0;
+layout(constant_id = MATMUL_CONSTANTS + 2) const uint EPILOGUE = 0;
+
+// Binding 3 is C, seen as whatever the store at hand needs; 4 is the bias (1,N); 5 the residual, of C's type.
+layout(std430, binding = 3) buffer Output { float output1[]; };
+layout(std430, binding = 3) buffer Output4 { vec4 output4[]; };
+layout(std430, binding = 4) readonly buffer Bias { float bias[]; };
+layout(std430, binding = 5) readonly buffer Residual { float residual1[]; };
+layout(std430, binding = 5) readonly buffer Residual4 { vec4 residual4[]; };
+#ifdef FP16
+layout(std430, binding = 3) buffer OutputHalves { uvec2 output_halves[]; };
+layout(std430, binding = 5) readonly buffer ResidualHalves { uvec2 residual_halves[]; };
+#endif
+
+// The bias of columns 4 column4 ... 4 column4 + 3, of which those beyond the last are anything.
+vec4 bias_at(uint column4, uint n) {
+    const uint column = 4 * column4;
+    return vec4(bias[column], bias[min(column + 1, n - 1)], bias[min(column + 2, n - 1)], bias[min(column + 3, n - 1)]);
+}
+
+vec4 before_residual(vec4 sum, uint column4, uint n, float scale) {
+    vec4 v = sum * scale;
+    if ((EPILOGUE & EPILOGUE_BIAS) != 0u) v += bias_at(column4, n);
+    return activate(v, ACTIVATION);
+}
+
+// Makes four neighbouring elements of a row of C from their sums, and stores those that are within n columns.
+// The pitches are multiples of 4, so that one invocation owns every fp16 word that is written.
+void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residual_pitch4, float scale) {
+    vec4 v = before_residual(sum, column4, n, scale);
+    const uint at = row * c_pitch4 + column4;
+    const uint from = row * residual_pitch4 + column4;
+    const uint count = min(n - 4 * column4, 4u);
+#ifdef FP16
+    if ((EPILOGUE & EPILOGUE_FP16_OUTPUT) != 0u) {
+        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v += unpack_halves(residual_halves[from]);
+        uvec2 packed = pack_halves(v);
+        if (count < 4u) {
+            const uvec2 kept = output_halves[at];
+            const uvec2 mask = uvec2(count == 1u ? 0xffffu : 0xffffffffu, count == 3u ? 0xffffu : 0u);
+            packed = (packed & mask) | (kept & ~mask);
+        }
+        output_halves[at] = packed;
+        return;
+    }
+#endif
+    if (count == 4u) {
+        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v += residual4[from];
+        output4[at] = v;
+    } else {
+        for (uint i = 0; i < count; i++)
+            output1[4 * at + i] = v[i] + ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u ? residual1[4 * from + i] : 0.0);
+    }
+}
+
+#endif

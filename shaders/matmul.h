@@ -1,0 +1,17 @@
+// Push constants and constant values of the matmul shaders, for C++ and GLSL alike.
+#ifndef VKBERT_SHADERS_MATMUL_H
+#define VKBERT_SHADERS_MATMUL_H
+struct MatmulPush {
+    uint m, m_symbol;  // Extent of C's rows
+    uint k, k_symbol;  // Extent of the inner dimension; a symbol only where it is a number of rows (tn)
+    uint n;
+    uint a_pitch4, b_pitch4, c_pitch4, residual_pitch4;  // elements / 4
+    float scale;
+};
+
+// Bits of the EPILOGUE constant.
+const uint EPILOGUE_BIAS = 1, EPILOGUE_RESIDUAL = 2, EPILOGUE_FP16_OUTPUT = 4;
+
+// Values of the ORIENTATION constant: ops::Orientation.
+const uint ORIENTATION_NT = 0, ORIENTATION_NN = 1, ORIENTATION_TN = 2;
+#endif

@@ -1,0 +1,215 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "runtime/error.hpp"
+#include "runtime/ops/matmul.hpp"
+#include "tests/op_test.hpp"
+
+namespace vkbert::test {
+namespace {
+
+using ops::Activation;
+using ops::Orientation;
+
+struct Case {
+    uint32_t m, n, k;
+    Orientation orientation = Orientation::nt;
+    Type type = Type::fp32, output_type = Type::fp32;
+    bool bias = false, residual = false, in_place = false;
+    Activation activation = Activation::none;
+    float scale = 1;
+    uint32_t extra_pitch = 0;            // elements beyond the columns, rounded up to 4, of every matrix
+    std::optional<uint32_t> run_time{};  // rows of this run (of M, or K for tn), m or k being the capacity
+};
+
+std::string describe(const Case& c) {
+    const char* orientation[] = {"nt", "nn", "tn"};
+    return fmt::format(
+        "M={} N={} K={} {} {}->{} bias {} residual {} activation {} scale {} pitch +{} run-time {}", c.m, c.n,
+        c.k, orientation[int(c.orientation)], name_of(c.type), name_of(c.output_type), c.bias,
+        c.residual ? c.in_place ? 2 : 1 : 0, int(c.activation), c.scale, c.extra_pitch,
+        c.run_time ? int(*c.run_time) : -1);
+}
+
+uint32_t pitch_of(const Case& c, uint32_t columns) {
+    return (columns + 3) / 4 * 4 + c.extra_pitch;
+}
+
+/// Inputs, expected output and, per element, how far from it fp32 arithmetic may end.
+struct Expected {
+    Matrix a, b, bias, residual, output, tolerance;
+};
+
+Expected expect(const Case& c) {
+    const bool tn = c.orientation == Orientation::tn, nt = c.orientation == Orientation::nt;
+    const uint32_t m = tn ? c.m : c.run_time.value_or(c.m), k = tn ? c.run_time.value_or(c.k) : c.k;
+    Expected e;
+    e.a = tn ? random_matrix(k, m, 1, c.type) : random_matrix(m, k, 1, c.type);
+    e.b = nt ? random_matrix(c.n, k, 2, c.type) : random_matrix(k, c.n, 2, c.type);
+    e.bias = random_matrix(1, c.n, 3);
+    e.residual = random_matrix(m, c.n, 4, c.output_type, 2);
+    e.output = reference::matmul(e.a, e.b, c.orientation);
+    e.tolerance = reference::matmul(e.a, e.b, c.orientation, true);
+    for (uint32_t i = 0; i < m; i++)
+        for (uint32_t j = 0; j < c.n; j++) {
+            const double x = c.scale * e.output(i, j) + (c.bias ? e.bias(0, j) : 0);
+            const double added = c.residual ? e.residual(i, j) : 0;
+            const double value = reference::activation(c.activation, x) + added;
+            // A sum of K products errs like sqrt(K) roundings of the sum of magnitudes, and the scale and the
+            // bias add one rounding each; no activation is steeper than 1.13, and they are good to 4e-7
+            // max(1,|x|).
+            const double magnitude =
+                std::fabs(c.scale) * e.tolerance(i, j) + (c.bias ? std::fabs(e.bias(0, j)) : 0);
+            double tolerance = 1.13 * (std::sqrt(double(k)) + 4) * roundoff(Type::fp32) * magnitude;
+            if (c.activation != Activation::none) tolerance += 4e-7 * std::max(1.0, std::fabs(x));
+            tolerance += roundoff(Type::fp32) * (std::fabs(value) + std::fabs(added));
+            if (c.output_type == Type::fp16) tolerance += roundoff(Type::fp16) * std::fabs(value) + 0x1p-25;
+            e.output(i, j) = value;
+            e.tolerance(i, j) = tolerance;
+        }
+    return e;
+}
+
+void check(const Case& c, const KernelChoices& choices) {
+    const bool tn = c.orientation == Orientation::tn, nt = c.orientation == Orientation::nt;
+    const auto forced = choices.find("matmul");
+    if (forced != choices.end()) {
+        const ops::MatmulProblem problem{c.m,
+                                         c.n,
+                                         c.k,
+                                         c.type,
+                                         c.output_type,
+                                         c.orientation,
+                                         pitch_of(c, tn ? c.m : c.k),
+                                         pitch_of(c, nt ? c.k : c.n),
+                                         c.in_place};
+        for (const Kernel& kernel : ops::matmul_kernels(c.type))
+            if (kernel.name == forced->second && !ops::supports(kernel, device().capabilities(), problem))
+                return;
+    }
+    SCOPED_TRACE(describe(c));
+    const Expected e = expect(c);
+    OpRun run(choices);
+    const uint32_t a_rows = tn ? c.k : c.m;
+    const Extent dynamic = c.run_time ? run.rows(a_rows, *c.run_time) : Extent(a_rows);
+    const auto pitch = [&](const Matrix& matrix) { return pitch_of(c, matrix.columns); };
+    const Tensor a = run.input(e.a, c.type, {pitch(e.a), dynamic});
+    const Tensor b = run.input(e.b, c.type, {pitch(e.b), nt ? Extent(c.n) : tn ? dynamic : Extent(c.k)});
+    const Tensor bias = run.input(e.bias);
+    const TensorLayout c_layout{pitch_of(c, c.n), tn ? Extent(c.m) : dynamic};
+    const Tensor residual = c.in_place ? run.in_out(e.residual, c.output_type, c_layout)
+                                       : run.input(e.residual, c.output_type, c_layout);
+    const Tensor output =
+        c.in_place ? residual : run.output(c_layout.rows, c.n, c.output_type, c_layout.pitch);
+    ops::MatmulOptions options{.orientation = c.orientation, .activation = c.activation, .scale = c.scale};
+    if (c.bias) options.bias = &bias;
+    if (c.residual) options.residual = &residual;
+    ops::matmul(run.plan(), "test", output, a, b, options);
+    if (forced != choices.end()) {
+        EXPECT_EQ(run.plan().dispatches().back().kernel->name, forced->second);
+    }
+    run.execute();
+    expect_near(run.result(output), e.output, [&](uint32_t i, uint32_t j) { return e.tolerance(i, j); });
+}
+
+void check_all(const std::vector<Case>& cases) {
+    for (const Case& c : cases) check(c, {});
+    for_each_variant("matmul", [&](const KernelChoices& choices) {
+        for (const Case& c : cases) check(c, choices);
+    });
+}
+
+/// The same cases in every orientation and every combination of types.
+std::vector<Case> all_kinds(const std::vector<Case>& cases) {
+    std::vector<Case> all;
+    for (const Orientation orientation : {Orientation::nt, Orientation::nn, Orientation::tn})
+        for (const Case& c : cases) {
+            Case kind = c;
+            kind.orientation = orientation;
+            all.push_back(kind);
+            kind.type = Type::fp16;
+            all.push_back(kind);
+            kind.output_type = Type::fp16;
+            all.push_back(kind);
+        }
+    return all;
+}
+
+TEST(Matmul, SmallShapes) {
+    check_all(all_kinds({{.m = 1, .n = 1, .k = 4},
+                         {.m = 1, .n = 2, .k = 8},
+                         {.m = 3, .n = 5, .k = 12},
+                         {.m = 2, .n = 7, .k = 20},
+                         {.m = 4, .n = 4, .k = 16},
+                         {.m = 17, .n = 31, .k = 36}}));
+}
+
+TEST(Matmul, TileEdges) {
+    check_all(all_kinds({{.m = 31, .n = 33, .k = 16},
+                         {.m = 64, .n = 63, .k = 28},
+                         {.m = 65, .n = 64, .k = 32},
+                         {.m = 127, .n = 129, .k = 44},
+                         {.m = 129, .n = 127, .k = 60}}));
+}
+
+TEST(Matmul, LongSums) {
+    check_all(all_kinds({{.m = 13, .n = 37, .k = 772}, {.m = 37, .n = 24, .k = 3072}}));
+}
+
+TEST(Matmul, Pitches) {
+    check_all(all_kinds({{.m = 19, .n = 23, .k = 40, .residual = true, .extra_pitch = 12},
+                         {.m = 33, .n = 34, .k = 64, .residual = true, .extra_pitch = 4}}));
+}
+
+TEST(Matmul, Epilogues) {
+    std::vector<Case> cases;
+    for (uint32_t i = 0; i <= uint32_t(Activation::sigmoid); i++)
+        cases.push_back(
+            {.m = 21, .n = 27, .k = 32, .bias = true, .residual = i % 2 == 1, .activation = Activation(i)});
+    cases.push_back({.m = 21, .n = 27, .k = 32, .activation = Activation::gelu, .scale = -3.5f});
+    check_all(cases);
+    check_all(all_kinds({{.m = 21,
+                          .n = 27,
+                          .k = 32,
+                          .bias = true,
+                          .residual = true,
+                          .in_place = true,
+                          .activation = Activation::gelu},
+                         {.m = 35, .n = 30, .k = 388, .residual = true, .in_place = true, .scale = 0.125f}}));
+}
+
+TEST(Matmul, RunTimeRows) {
+    std::vector<Case> cases;
+    for (const uint32_t rows : {0u, 1u, 5u, 32u, 47u, 70u})
+        cases.push_back({.m = 70, .n = 45, .k = 72, .bias = true, .residual = true, .run_time = rows});
+    check_all(all_kinds(cases));
+}
+
+TEST(Matmul, ManyRowsAndColumns) {
+    check_all({{.m = 523, .n = 96, .k = 64, .bias = true}, {.m = 12, .n = 1031, .k = 64, .residual = true}});
+}
+
+/// Large arguments must not turn into NaN or infinity on their way through an activation.
+TEST(Matmul, ActivationsOfLargeArguments) {
+    for (const Activation activation : {Activation::gelu, Activation::gelu_tanh, Activation::tanh,
+                                        Activation::silu, Activation::sigmoid, Activation::relu})
+        check_all({{.m = 5, .n = 9, .k = 16, .activation = activation, .scale = 3e4f},
+                   {.m = 5, .n = 9, .k = 16, .bias = true, .activation = activation, .scale = 1e-6f}});
+}
+
+TEST(Matmul, RejectsWrongShapes) {
+    const auto rejects = [](uint32_t c_columns, uint32_t a_columns, uint32_t b_columns, Type b_type) {
+        OpRun run;
+        const Tensor a = run.input(Matrix(3, a_columns)), b = run.input(Matrix(8, b_columns), b_type);
+        const Tensor c = run.output(3, c_columns);
+        EXPECT_THROW(ops::matmul(run.plan(), "test", c, a, b), Error);
+    };
+    rejects(8, 16, 12, Type::fp32);   // K differs
+    rejects(12, 16, 16, Type::fp32);  // N differs
+    rejects(8, 14, 14, Type::fp32);   // K is not a multiple of 4
+    rejects(8, 16, 16, Type::fp16);   // two types
+}
+
+}  // namespace
+}  // namespace vkbert::test
