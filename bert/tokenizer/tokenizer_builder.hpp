@@ -86,7 +86,4 @@ void read_tokenizer_json(std::string_view contents, TokenizerBuilder& builder);
 /// `from_json`: a tokenizer.json was read before.
 void read_tokenizer_config(const std::filesystem::path& folder, bool from_json, TokenizerBuilder& builder);
 
-/// A whole file; throws Error(invalid_input) if it is missing, not a regular file or larger than `limit`.
-std::string read_text_file(const std::filesystem::path& file, size_t limit);
-
 }  // namespace vkbert

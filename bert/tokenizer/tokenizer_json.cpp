@@ -5,6 +5,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "bert/files.hpp"
 #include "bert/tokenizer/tokenizer_builder.hpp"
 #include "runtime/error.hpp"
 

@@ -1,7 +1,7 @@
 // vocab.txt, and the factory functions.
 #include <algorithm>
-#include <fstream>
 
+#include "bert/files.hpp"
 #include "bert/tokenizer/tokenizer_builder.hpp"
 #include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"
@@ -23,26 +23,6 @@ std::string_view trim_end(std::string_view line) {
 }
 
 }  // namespace
-
-std::string read_text_file(const std::filesystem::path& file, size_t limit) {
-    std::error_code error;
-    const auto status = std::filesystem::status(file, error);
-    if (!std::filesystem::exists(status)) fail(ErrorCode::invalid_input, "{}: no such file", file.string());
-    if (!std::filesystem::is_regular_file(status)) {
-        fail(ErrorCode::invalid_input, "{}: not a regular file", file.string());
-    }
-    const uintmax_t bytes = std::filesystem::file_size(file, error);
-    if (error || bytes > limit) {
-        fail(ErrorCode::invalid_input, "{}: larger than the {} MiB that such a file may have", file.string(),
-             limit >> 20);
-    }
-    std::string contents(static_cast<size_t>(bytes), '\0');
-    std::ifstream stream(file, std::ios::binary);
-    if (!stream.read(contents.data(), static_cast<std::streamsize>(contents.size()))) {
-        fail(ErrorCode::invalid_input, "{}: cannot be read", file.string());
-    }
-    return contents;
-}
 
 Vocabulary read_vocabulary(std::string_view contents, std::string_view name, const std::string& prefix) {
     if (const auto invalid = utf8::find_invalid(contents)) {
