@@ -1,12 +1,11 @@
 #include "tools/vkbert/common.hpp"
 
-#include <utf8proc.h>
-
 #include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
+#include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"
 #include "tools/vkbert/progress.hpp"
 
@@ -96,21 +95,10 @@ std::string human_bytes(double bytes) {
 }
 
 void require_utf8(const std::string& text, const std::string& where) {
-    const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
-    for (size_t i = 0; i < text.size();) {
-        if (bytes[i] < 0x80) {
-            ++i;
-            continue;
-        }
-        utf8proc_int32_t code_point = 0;
-        const utf8proc_ssize_t length =
-            utf8proc_iterate(bytes + i, static_cast<utf8proc_ssize_t>(text.size() - i), &code_point);
-        if (length <= 0)
-            fail(ErrorCode::invalid_input,
-                 "{}: byte {} (0x{:02x}) is not valid UTF-8; convert the text first, for example with iconv",
-                 where, i + 1, bytes[i]);
-        i += static_cast<size_t>(length);
-    }
+    if (const std::optional<size_t> at = utf8::find_invalid(text))
+        fail(ErrorCode::invalid_input,
+             "{}: byte {} (0x{:02x}) is not valid UTF-8; convert the text first, for example with iconv", where,
+             *at + 1, static_cast<unsigned char>(text[*at]));
 }
 
 }  // namespace vkbert::tools
