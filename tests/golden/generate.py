@@ -53,8 +53,7 @@ def labels(names):
 MODELS = {
     "encoder": ("BertModel", config(48, 4, 96), dict(max_shard_size="80KB")),
     "pretraining": ("BertForPreTraining", config(32, 2, 64), {}),
-    "masked_lm": ("BertForMaskedLM", config(52, 2, 100, vocab_size=199, hidden_act="gelu_new",
-                                            tie_word_embeddings=False), {}),
+    "masked_lm": ("BertForMaskedLM", config(52, 2, 100, vocab_size=199, hidden_act="gelu_new"), {}),
     "next_sentence": ("BertForNextSentencePrediction", config(48, 3, 96, hidden_act="relu", layer_norm_eps=1e-5), {}),
     "classification": ("BertForSequenceClassification",
                        config(32, 4, 72, num_hidden_layers=3, **labels(["negative", "neutral", "positive"])), {}),
@@ -151,7 +150,7 @@ def write(name, folder):
     randomize(model, generator)
     model.tie_weights()
     if hasattr(model, "cls") and hasattr(model.cls, "predictions"):
-        model.cls.predictions.bias.data.copy_(model.cls.predictions.decoder.bias.data)  # one bias, also when untied
+        model.cls.predictions.bias.data.copy_(model.cls.predictions.decoder.bias.data)  # one bias
     model = model.to(options.get("dtype", torch.float32))
     model.save_pretrained(folder, **({k: v for k, v in options.items() if k == "max_shard_size"}))
     model = model.double()

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""A checkpoint with multilingual BERT's vocabulary (119,547 x 768 fp32, 350 MiB) on a driver that binds at most 128 MiB:
+last hidden states within 2e-4 of PyTorch, and fill-mask through the tied decoder.
+
+    python tests/parity/big_table.py
+
+The texts use tokens from both ends of the table. Fails when the device's maxStorageBufferRange would hold the whole
+table, because then nothing was proved (--any-device: compare all the same).
+"""
+
+import json
+
+import numpy as np
+import torch
+
+import common
+
+LIMIT = 2e-4
+SCORE_LIMIT = 1e-5
+TOP_K = 10
+TEXTS = ["The capital of France is [MASK].", "[MASK] Москва - столица России, а 東京 は 日本 の [MASK] です。",
+         "Die Donau fließt durch Wien und [MASK]."]
+
+
+def binding_limit(args):
+    """maxStorageBufferRange of the device that vkbert uses, in bytes."""
+    printed = json.loads(common.vkbert(args, "devices", "--json")[0])
+    devices = printed if isinstance(printed, list) else printed["devices"]
+    chosen = [device for device in devices if device.get("selected")] or devices[:1]
+    return int(chosen[0]["max_storage_buffer_range"])
+
+
+def end_to_end_ids(size):
+    """Rows next to every 128 MiB border of the table, and its two ends, as whole-word token ids."""
+    rows = (128 << 20) // (768 * 4)
+    return sorted({i for border in range(0, size, rows) for i in (border - 1, border, border + 1)} & set(range(size))
+                  | {999, size - 1})
+
+
+def expected_masks(model, tokenizer, text):
+    """Probabilities over the vocabulary at each [MASK] of the text: (masks, V)."""
+    inputs = common.encode(tokenizer, text)
+    with torch.no_grad():
+        logits = model(**inputs).logits[0][inputs["input_ids"][0] == tokenizer.mask_token_id]
+    return logits.softmax(-1).numpy()
+
+
+def fill_mask_difference(args, folder, model, tokenizer):
+    """Largest difference of a top-10 score from transformers' probability; infinite when the ranks do not fit."""
+    lines = common.vkbert_lines(args, "fill-mask", "--model", folder, "--precision", "fp32", "--top-k", TOP_K, *TEXTS)
+    worst = 0.0
+    for line, text in zip(lines, TEXTS, strict=True):
+        for mask, probabilities in zip(line["masks"], expected_masks(model, tokenizer, text), strict=True):
+            ids = [p["id"] for p in mask["predictions"]]
+            scores = np.array([p["score"] for p in mask["predictions"]])
+            best = np.sort(probabilities)[::-1][:TOP_K]
+            assert [p["token"] for p in mask["predictions"]] == [tokenizer.decode([i]) for i in ids], "token texts"
+            worst = max(worst, common.max_difference(scores, best), common.max_difference(probabilities[ids], best))
+    return worst
+
+
+def main():
+    options = common.parser(__doc__)
+    options.add_argument("--any-device", action="store_true")
+    args = common.parse(options)
+    folder, model = common.saved_model(
+        args, "random-multilingual", "BertForMaskedLM", "bert-base-multilingual-cased-vocab.txt", seed=12,
+        lower_case=False, spread=0.05, num_hidden_layers=2, hidden_size=768, num_attention_heads=12,
+        intermediate_size=3072)
+    tokenizer = common.tokenizer_of(folder)
+    tokens = tokenizer.convert_ids_to_tokens(end_to_end_ids(len(tokenizer)))
+    texts = TEXTS + [" ".join(token for token in tokens if not token.startswith("##"))]
+    inputs = [common.encode(tokenizer, text) for text in texts]
+    expected = np.concatenate([common.last_hidden(model, one) for one in inputs])
+    path = common.write_jsonl(args.work / "big_table.jsonl", [{"text": text} for text in texts])
+    output = args.work / "big_table.npy"
+    common.vkbert(args, "embed", "--model", folder, "--pooling", "none", "--no-normalize", "--precision", "fp32",
+                  "--input", path, "--input-format", "jsonl", "--output", output)
+    difference = common.max_difference(np.load(output), expected)
+    scores = fill_mask_difference(args, folder, model, tokenizer)
+    limit, table = binding_limit(args), len(tokenizer) * 768 * 4
+    common.verdict("big table", {
+        "table MiB": table >> 20, "maxStorageBufferRange MiB": limit >> 20,
+        "ids": f"{min(int(i['input_ids'].min()) for i in inputs)} to {max(int(i['input_ids'].max()) for i in inputs)}",
+        "hidden difference": difference, "(limit 2e-4), fill-mask score difference": scores, "(limit)": SCORE_LIMIT,
+    }, difference <= LIMIT and scores <= SCORE_LIMIT and (args.any_device or limit < table))
+
+
+if __name__ == "__main__":
+    main()
