@@ -20,10 +20,12 @@ uvec2 pack_halves(vec4 v) { return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw))
 
 #ifdef FP16
 #define STORED4 uvec2
+#define STORED4_BYTES 8
 #define UNPACK4(w) unpack_halves(w)
 #define PACK4(v) pack_halves(v)
 #else
 #define STORED4 vec4
+#define STORED4_BYTES 16
 #define UNPACK4(v) (v)
 #define PACK4(v) (v)
 #endif

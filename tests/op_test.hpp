@@ -38,7 +38,9 @@ struct TensorLayout {
 
 class OpRun {
   public:
-    explicit OpRun(KernelChoices choices = {}) : plan_(device().capabilities(), std::move(choices)) {}
+    explicit OpRun(KernelChoices choices = {}) : OpRun(std::move(choices), device().capabilities()) {}
+    /// For a plan made for less than what the device can do.
+    OpRun(KernelChoices choices, const Capabilities& capabilities) : plan_(capabilities, std::move(choices)) {}
 
     Plan& plan() { return plan_; }
 

@@ -1,5 +1,6 @@
 #include "tests/reference.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -88,6 +89,98 @@ double activation(ops::Activation activation, double x) {
             return 1 / (1 + std::exp(-x));
     }
     return x;
+}
+
+LayerNorm layernorm(const Matrix& x, const Matrix& gamma, const Matrix& beta, double epsilon) {
+    LayerNorm result{Matrix(x.rows, x.columns), Matrix(x.rows, 1), Matrix(x.rows, 1)};
+    for (uint32_t row = 0; row < x.rows; row++) {
+        double mean = 0, variance = 0;
+        for (uint32_t c = 0; c < x.columns; c++) mean += x(row, c) / x.columns;
+        for (uint32_t c = 0; c < x.columns; c++)
+            variance += (x(row, c) - mean) * (x(row, c) - mean) / x.columns;
+        const double rstd = 1 / std::sqrt(variance + epsilon);
+        for (uint32_t c = 0; c < x.columns; c++)
+            result.output(row, c) = gamma(0, c) * (x(row, c) - mean) * rstd + beta(0, c);
+        result.mean(row, 0) = mean;
+        result.rstd(row, 0) = rstd;
+    }
+    return result;
+}
+
+Attention attention(const Matrix& qkv, const std::vector<uint32_t>& offsets, uint32_t heads, bool causal) {
+    const uint32_t hidden = qkv.columns / 3, head_size = hidden / heads;
+    Attention result{Matrix(qkv.rows, hidden), Matrix(qkv.rows, heads)};
+    std::vector<double> weights;
+    for (size_t s = 0; s + 1 < offsets.size(); s++)
+        for (uint32_t row = offsets[s]; row < offsets[s + 1]; row++)
+            for (uint32_t head = 0; head < heads; head++) {
+                const uint32_t end = causal ? row + 1 : offsets[s + 1];
+                weights.clear();
+                for (uint32_t key = offsets[s]; key < end; key++) {
+                    double score = 0;
+                    for (uint32_t d = head * head_size; d < (head + 1) * head_size; d++)
+                        score += qkv(row, d) * qkv(key, hidden + d);
+                    weights.push_back(score / std::sqrt(double(head_size)));
+                }
+                const double largest = *std::max_element(weights.begin(), weights.end());
+                double sum = 0;
+                for (double& weight : weights) sum += weight = std::exp(weight - largest);
+                for (uint32_t key = offsets[s]; key < end; key++)
+                    for (uint32_t d = head * head_size; d < (head + 1) * head_size; d++)
+                        result.output(row, d) += weights[key - offsets[s]] / sum * qkv(key, 2 * hidden + d);
+                result.logsumexp(row, head) = largest + std::log(sum);
+            }
+    return result;
+}
+
+Matrix gather(const Matrix& input, const std::vector<uint32_t>& rows) {
+    Matrix result(uint32_t(rows.size()), input.columns);
+    for (uint32_t row = 0; row < result.rows; row++)
+        for (uint32_t c = 0; c < input.columns; c++) result(row, c) = input(rows[row], c);
+    return result;
+}
+
+Matrix add(const Matrix& a, const Matrix& b) {
+    Matrix result = a;
+    for (size_t i = 0; i < result.values.size(); i++) result.values[i] += b.values[i];
+    return result;
+}
+
+Matrix pool(const Matrix& input, const std::vector<uint32_t>& offsets, ops::Pooling pooling) {
+    Matrix result(uint32_t(offsets.size() - 1), input.columns);
+    for (uint32_t s = 0; s < result.rows; s++)
+        for (uint32_t c = 0; c < input.columns; c++) {
+            const uint32_t first = offsets[s], end = offsets[s + 1];
+            if (first == end) continue;
+            double pooled = input(first, c);
+            for (uint32_t row = first + 1; row < end && pooling != ops::Pooling::first; row++)
+                pooled =
+                    pooling == ops::Pooling::mean ? pooled + input(row, c) : std::max(pooled, input(row, c));
+            result(s, c) = pooling == ops::Pooling::mean ? pooled / (end - first) : pooled;
+        }
+    return result;
+}
+
+Matrix normalize_rows(const Matrix& input) {
+    Matrix result = input;
+    for (uint32_t row = 0; row < input.rows; row++) {
+        double squares = 0;
+        for (uint32_t c = 0; c < input.columns; c++) squares += input(row, c) * input(row, c);
+        for (uint32_t c = 0; c < input.columns; c++) result(row, c) /= std::max(std::sqrt(squares), 1e-12);
+    }
+    return result;
+}
+
+Matrix softmax(const Matrix& logits) {
+    Matrix result = logits;
+    for (uint32_t row = 0; row < logits.rows; row++) {
+        double largest = logits(row, 0), sum = 0;
+        for (uint32_t c = 0; c < logits.columns; c++) largest = std::max(largest, logits(row, c));
+        for (uint32_t c = 0; c < logits.columns; c++)
+            sum += result(row, c) = std::exp(logits(row, c) - largest);
+        for (uint32_t c = 0; c < logits.columns; c++) result(row, c) /= sum;
+    }
+    return result;
 }
 
 }  // namespace reference

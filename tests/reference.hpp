@@ -50,5 +50,23 @@ Matrix matmul(const Matrix& a, const Matrix& b, ops::Orientation orientation, bo
 
 double activation(ops::Activation activation, double x);
 
+struct LayerNorm {
+    Matrix output, mean, rstd;  // (T,H), (T,1), (T,1)
+};
+LayerNorm layernorm(const Matrix& x, const Matrix& gamma, const Matrix& beta, double epsilon);
+
+struct Attention {
+    Matrix output, logsumexp;  // (T,H), (T,A)
+};
+/// qkv (T,3H), sequences [offsets[s], offsets[s + 1]).
+Attention attention(const Matrix& qkv, const std::vector<uint32_t>& offsets, uint32_t heads, bool causal);
+
+/// input[rows].
+Matrix gather(const Matrix& input, const std::vector<uint32_t>& rows);
+Matrix add(const Matrix& a, const Matrix& b);
+Matrix pool(const Matrix& input, const std::vector<uint32_t>& offsets, ops::Pooling pooling);
+Matrix normalize_rows(const Matrix& input);
+Matrix softmax(const Matrix& logits);
+
 }  // namespace reference
 }  // namespace vkbert::test

@@ -4,9 +4,26 @@
 namespace vkbert::ops {
 
 std::vector<KernelTable> all_kernels() {
+    using enum Type;
     return {
-        {"matmul", matmul_kernels(Type::fp32)},
-        {"matmul", matmul_kernels(Type::fp16)},
+        {"attention_forward", attention_forward_kernels(fp32)},
+        {"attention_forward", attention_forward_kernels(fp16)},
+        {"cast", cast_kernels(fp32)},
+        {"cast", cast_kernels(fp16)},
+        {"embedding_forward", embedding_forward_kernels(fp32)},
+        {"embedding_forward", embedding_forward_kernels(fp16)},
+        {"gather_rows", gather_rows_kernels(fp32, fp32)},
+        {"gather_rows", gather_rows_kernels(fp16, fp16)},
+        {"gather_rows", gather_rows_kernels(fp16, fp32)},
+        {"layernorm_forward", layernorm_forward_kernels(fp32)},
+        {"layernorm_forward", layernorm_forward_kernels(fp16)},
+        {"matmul", matmul_kernels(fp32)},
+        {"matmul", matmul_kernels(fp16)},
+        {"normalize_rows", normalize_rows_kernels()},
+        {"pool_forward", pool_forward_kernels(fp32)},
+        {"pool_forward", pool_forward_kernels(fp16)},
+        {"softmax_forward", softmax_forward_kernels()},
+        {"top_k", top_k_kernels()},
     };
 }
 

@@ -1,4 +1,5 @@
-// The variant table of each op, for all_kernels().
+// The variant table of each op, for all_kernels(). Best variant first; one table a type where an op has more
+// than one.
 #pragma once
 
 #include <span>
@@ -7,7 +8,15 @@
 
 namespace vkbert::ops {
 
-/// For operands of one type, best first.
+std::span<const Kernel> attention_forward_kernels(Type type);
+std::span<const Kernel> cast_kernels(Type from);
+std::span<const Kernel> embedding_forward_kernels(Type type);
+std::span<const Kernel> gather_rows_kernels(Type from, Type to);
+std::span<const Kernel> layernorm_forward_kernels(Type type);
 std::span<const Kernel> matmul_kernels(Type type);
+std::span<const Kernel> normalize_rows_kernels();
+std::span<const Kernel> pool_forward_kernels(Type type);
+std::span<const Kernel> softmax_forward_kernels();
+std::span<const Kernel> top_k_kernels();
 
 }  // namespace vkbert::ops

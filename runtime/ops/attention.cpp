@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "runtime/ops/common.hpp"
+#include "runtime/ops/tables.hpp"
+#include "shaders/glsl_types.h"
+namespace vkbert {
+#include "shaders/attention_forward.h"
+}
+
+VKBERT_DECLARE_SHADER(attention_forward_fp32)
+VKBERT_DECLARE_SHADER(attention_forward_fp16)
+VKBERT_DECLARE_SHADER(attention_forward_texel_fp32)
+VKBERT_DECLARE_SHADER(attention_forward_texel_fp16)
+VKBERT_DECLARE_SHADER(attention_forward_pointer_fp32)
+VKBERT_DECLARE_SHADER(attention_forward_pointer_fp16)
+
+namespace vkbert::ops {
+namespace {
+
+using enum BindingKind;
+
+constexpr uint32_t tiled_shared_memory = 16384;  // what every Vulkan device has
+
+std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled) {
+    const std::string_view op = "attention_forward";
+    return {{.op = op,
+             .name = "pointer",
+             .shader = &pointer,
+             .requirements = {.invocations = 16,
+                              .buffer_device_address = true,
+                              .scalar_pointer_loads = true,
+                              .cpu_only = true},
+             .constants = {16, 1},
+             .bindings = {storage, storage, storage, storage, storage, address}},
+            {.op = op,
+             .name = "texel",
+             .shader = &texels,
+             .requirements = {.invocations = 8,
+                              .min_subgroup_size = 4,
+                              .subgroup_quad = true,
+                              .texel_buffers = true,
+                              .cpu_only = true},
+             .constants = {8, 2},
+             .bindings = {storage, storage, texel, storage, storage}},
+            {.op = op,
+             .name = "tiled",
+             .shader = &tiled,
+             .requirements = {.invocations = 64, .shared_memory = tiled_shared_memory},
+             .constants = {64},
+             .bindings = {storage, storage, storage, storage, storage}}};
+}
+
+/// Keys per block of the tiled variant: the most that fit the shared memory (see attention_forward.comp).
+uint32_t tiled_keys(uint32_t head_size) {
+    const uint32_t head4 = head_size % 4 == 0 ? head_size / 4 : (head_size + 6) / 4;
+    const uint32_t rows = attention_tile_rows, lanes = 8;
+    const uint32_t stride = 16 * (head4 + 1);
+    const uint32_t fixed = (head4 <= 32 ? rows * stride : 16) + rows * lanes * 4;
+    uint32_t keys = 32;
+    while (keys > lanes && fixed + keys * stride + rows * (keys + 1) * 4 > tiled_shared_memory) keys -= lanes;
+    return keys;
+}
+
+/// The specialization constants after the kernel's own.
+std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size,
+                                   const AttentionOptions& options) {
+    std::vector<uint32_t> constants{head_size, uint32_t(options.causal),
+                                    uint32_t(options.logsumexp != nullptr)};
+    if (kernel.requirements.shared_memory > 0) constants.insert(constants.begin(), tiled_keys(head_size));
+    return constants;
+}
+
+void check_shapes(const std::string& label, const Tensor& output, const Tensor& qkv, const Tensor& tiles,
+                  const AttentionOptions& options) {
+    check(is_matrix4(output) && is_matrix4(qkv) && output.type == qkv.type, label,
+          "attention_forward: one type, columns and pitches that are multiples of 4");
+    check(qkv.rows == output.rows && qkv.columns == 3 * output.columns, label,
+          "attention_forward: output (T,H) and qkv (T,3H)");
+    check(options.heads > 0 && output.columns % options.heads == 0, label,
+          "attention_forward: H that is a multiple of the number of heads");
+    const uint32_t head_size = output.columns / options.heads;
+    check(head_size <= 256, label, "attention_forward: heads of at most 256");
+    check(output.type == Type::fp32 || head_size % 2 == 0, label,
+          "attention_forward: an even head size for fp16");
+    check(tiles.type == Type::uint32 && tiles.columns == 4 && tiles.pitch == 4, label,
+          "attention_forward: tiles (tiles,4) uint32");
+    if (const Tensor* kept = options.logsumexp)
+        check(kept->type == Type::fp32 && kept->rows == output.rows && kept->columns == options.heads &&
+                  kept->pitch == options.heads,
+              label, "attention_forward: logsumexp (T,A) fp32");
+}
+
+}  // namespace
+
+std::span<const Kernel> attention_forward_kernels(Type type) {
+    static const std::vector<Kernel> fp32 =
+        make_kernels(shaders::attention_forward_pointer_fp32, shaders::attention_forward_texel_fp32,
+                     shaders::attention_forward_fp32);
+    static const std::vector<Kernel> fp16 =
+        make_kernels(shaders::attention_forward_pointer_fp16, shaders::attention_forward_texel_fp16,
+                     shaders::attention_forward_fp16);
+    return type == Type::fp16 ? fp16 : fp32;
+}
+
+std::vector<AttentionTile> attention_tiles(const std::vector<uint32_t>& offsets) {
+    if (offsets.size() < 2) return {};
+    std::vector<size_t> order(offsets.size() - 1);
+    std::iota(order.begin(), order.end(), size_t(0));
+    const auto length = [&](size_t s) { return offsets[s + 1] - offsets[s]; };
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return length(a) > length(b); });
+    std::vector<AttentionTile> tiles;
+    for (const size_t s : order)
+        for (uint32_t row = offsets[s]; row < offsets[s + 1]; row += attention_tile_rows)
+            tiles.push_back(
+                {row, std::min(attention_tile_rows, offsets[s + 1] - row), offsets[s], length(s)});
+    return tiles;
+}
+
+uint32_t max_attention_tiles(uint32_t tokens, uint32_t sequences) {
+    // A sequence of n tokens has at most (n + 15) / 16 tiles, and at least one token a tile.
+    const uint64_t most =
+        (uint64_t(tokens) + uint64_t(attention_tile_rows - 1) * sequences) / attention_tile_rows;
+    return uint32_t(std::min<uint64_t>(tokens, most));
+}
+
+void attention_forward(Plan& plan, const std::string& label, const Tensor& output, const Tensor& qkv,
+                       const Tensor& tiles, const AttentionOptions& options) {
+    check_shapes(label, output, qkv, tiles, options);
+    const uint32_t head_size = output.columns / options.heads;
+    const Kernel& kernel =
+        choose_kernel(attention_forward_kernels(qkv.type), plan.capabilities(), plan.choices());
+    Dispatch dispatch;
+    dispatch.kernel = &kernel;
+    dispatch.label = label;
+    dispatch.constants = constants_of(kernel, head_size, options);
+    dispatch.bindings = {
+        {plan.counts()},
+        {tiles},
+        {qkv},
+        {output, Access::write},
+        options.logsumexp != nullptr ? Binding{*options.logsumexp, Access::write} : Binding{plan.counts()}};
+    if (kernel.bindings.back() == address) dispatch.bindings.push_back({qkv});
+    const double log2_e = 1.4426950408889634;
+    dispatch.set_push(AttentionForwardPush{output.columns / 4, qkv.pitch / 4, output.pitch, options.heads,
+                                           float(log2_e / std::sqrt(double(head_size)))});
+    dispatch.groups = {Groups{tiles.rows}, Groups{options.heads}, Groups{}};
+    // Every pair of a query and a key: two products of head_size and an exponential, in every head.
+    dispatch.work = {.extent = options.pairs, .flops_per_row = 4.0 * output.columns + 4.0 * options.heads};
+    dispatch.work.bytes = 4.0 * output.columns * output.rows.capacity * size_of(output.type);
+    plan.append(std::move(dispatch));
+}
+
+}  // namespace vkbert::ops

@@ -1,0 +1,68 @@
+#include "runtime/ops/common.hpp"
+
+#include <algorithm>
+
+namespace vkbert::ops {
+
+void check(bool condition, const std::string& label, std::string_view what) {
+    if (!condition) fail(ErrorCode::invalid_argument, "{}: expected {}", label, what);
+}
+
+bool is_matrix4(const Tensor& tensor) {
+    return tensor.type != Type::uint32 && tensor.columns % 4 == 0 && tensor.pitch % 4 == 0;
+}
+
+bool is_vector(const Tensor& tensor, uint32_t columns) {
+    return tensor.type == Type::fp32 && tensor.rows == Extent(1u) && tensor.columns == columns;
+}
+
+bool is_column(const Tensor& tensor, Extent rows, Type type) {
+    return tensor.type == type && tensor.rows == rows && tensor.columns == 1 && tensor.pitch == 1;
+}
+
+std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t rows) {
+    const uint64_t row_bytes = std::max<uint64_t>(uint64_t(tensor.pitch) * size_of(tensor.type), 1);
+    const uint32_t all = tensor.rows.capacity;
+    if (!tensor.rows.constant() || (tensor.bytes() <= bytes && all <= rows)) return {{0, all}};
+    // Offsets of buffer bindings are multiples of at most 256 bytes, which 256 rows always are.
+    const auto most = uint32_t(std::min<uint64_t>(bytes / row_bytes, rows) / 256 * 256);
+    if (most == 0) return {{0, all}};  // Plan::append says what is too large
+    std::vector<RowBlock> blocks;
+    for (uint32_t first = 0; first < all; first += most)
+        blocks.push_back({first, std::min(most, all - first)});
+    return blocks;
+}
+
+std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
+                                      uint32_t invocations, const std::vector<BindingKind>& bindings) {
+    std::vector<Kernel> kernels;
+    for (const uint32_t lanes : {8u, 4u})
+        kernels.push_back({.op = op,
+                           .name = lanes == 8 ? "lanes8" : "lanes4",
+                           .shader = shaders.one_subgroup,
+                           .requirements = {.invocations = lanes,
+                                            .min_subgroup_size = lanes,
+                                            .subgroup_arithmetic = true,
+                                            .cpu_only = true},
+                           .constants = {lanes},
+                           .bindings = bindings});
+    const uint32_t shared_bytes = invocations * 4;
+    kernels.push_back({.op = op,
+                       .name = "subgroup",
+                       .shader = shaders.subgroup,
+                       .requirements = {.invocations = invocations,
+                                        .shared_memory = shared_bytes,
+                                        .min_subgroup_size = 1,
+                                        .subgroup_arithmetic = true},
+                       .constants = {invocations},
+                       .bindings = bindings});
+    kernels.push_back({.op = op,
+                       .name = "shared",
+                       .shader = shaders.shared,
+                       .requirements = {.invocations = invocations, .shared_memory = shared_bytes},
+                       .constants = {invocations},
+                       .bindings = bindings});
+    return kernels;
+}
+
+}  // namespace vkbert::ops

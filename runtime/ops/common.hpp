@@ -1,0 +1,42 @@
+// What the ops share: checks of shapes, and the variants of kernels that reduce over rows.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/error.hpp"
+#include "runtime/plan.hpp"
+
+namespace vkbert::ops {
+
+/// Throws invalid_argument naming the label and saying what is expected, unless the condition holds.
+void check(bool condition, const std::string& label, std::string_view what);
+
+/// fp32 or fp16, columns and pitch multiples of 4: what kernels read four elements at a time.
+bool is_matrix4(const Tensor& tensor);
+/// (1,columns) fp32.
+bool is_vector(const Tensor& tensor, uint32_t columns);
+/// (rows,1) of the type, without gaps.
+bool is_column(const Tensor& tensor, Extent rows, Type type);
+
+/// Rows [first, first + count).
+struct RowBlock {
+    uint32_t first, count;
+};
+/// Cuts a tensor with a constant number of rows into blocks of at most `bytes` and at most `rows`, each at an
+/// offset that every device can bind. One block when it fits as it is.
+std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t rows);
+
+/// The three builds of a shader that includes shaders/reduce.glsl.
+struct ReductionShaders {
+    const Shader* subgroup;
+    const Shader* shared;        // -DREDUCE_SHARED
+    const Shader* one_subgroup;  // -DREDUCE_ONE_SUBGROUP
+};
+/// "lanes8" and "lanes4" (one subgroup, no barrier, for CPU drivers), "subgroup" and "shared", best first,
+/// with one workgroup of `invocations` a row on GPUs.
+std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
+                                      uint32_t invocations, const std::vector<BindingKind>& bindings);
+
+}  // namespace vkbert::ops

@@ -1,0 +1,86 @@
+#include "runtime/ops/common.hpp"
+#include "runtime/ops/tables.hpp"
+#include "shaders/glsl_types.h"
+namespace vkbert {
+#include "shaders/layernorm_forward.h"
+}
+
+VKBERT_DECLARE_SHADER(layernorm_forward_fp32)
+VKBERT_DECLARE_SHADER(layernorm_forward_fp16)
+VKBERT_DECLARE_SHADER(layernorm_forward_shared_fp32)
+VKBERT_DECLARE_SHADER(layernorm_forward_shared_fp16)
+VKBERT_DECLARE_SHADER(layernorm_forward_one_subgroup_fp32)
+VKBERT_DECLARE_SHADER(layernorm_forward_one_subgroup_fp16)
+VKBERT_DECLARE_SHADER(layernorm_forward_texel_fp32)
+VKBERT_DECLARE_SHADER(layernorm_forward_texel_fp16)
+
+namespace vkbert::ops {
+namespace {
+
+std::vector<Kernel> make_kernels(const ReductionShaders& shaders, const Shader& texel_shader) {
+    using enum BindingKind;
+    const std::vector<Kernel> reductions = reduction_kernels(
+        "layernorm_forward", shaders, 64, {storage, storage, storage, storage, storage, storage, storage});
+    std::vector<Kernel> kernels;
+    for (const Kernel& lanes : {reductions[0], reductions[1]}) {
+        Kernel kernel = lanes;
+        kernel.name = lanes.name == "lanes8" ? "texel8" : "texel4";
+        kernel.shader = &texel_shader;
+        kernel.requirements.texel_buffers = true;
+        for (const size_t input : {1, 2, 3}) kernel.bindings[input] = texel;
+        kernels.push_back(std::move(kernel));
+    }
+    kernels.insert(kernels.end(), reductions.begin(), reductions.end());
+    return kernels;
+}
+
+}  // namespace
+
+std::span<const Kernel> layernorm_forward_kernels(Type type) {
+    static const std::vector<Kernel> fp32 =
+        make_kernels({&shaders::layernorm_forward_fp32, &shaders::layernorm_forward_shared_fp32,
+                      &shaders::layernorm_forward_one_subgroup_fp32},
+                     shaders::layernorm_forward_texel_fp32);
+    static const std::vector<Kernel> fp16 =
+        make_kernels({&shaders::layernorm_forward_fp16, &shaders::layernorm_forward_shared_fp16,
+                      &shaders::layernorm_forward_one_subgroup_fp16},
+                     shaders::layernorm_forward_texel_fp16);
+    return type == Type::fp16 ? fp16 : fp32;
+}
+
+void layernorm_forward(Plan& plan, const std::string& label, const Tensor& output, const Tensor& input,
+                       const Tensor& gamma, const Tensor& beta, const LayerNormOptions& options) {
+    check(is_matrix4(input) && is_matrix4(output) && input.type == output.type, label,
+          "layernorm_forward: one type, columns and pitches that are multiples of 4");
+    check(input.rows == output.rows && input.columns == output.columns && input.columns <= 4096, label,
+          "layernorm_forward: one shape of at most 4096 columns");
+    check(is_vector(gamma, input.columns) && is_vector(beta, input.columns), label,
+          "layernorm_forward: gamma and beta (1,H) fp32");
+    check((options.mean == nullptr) == (options.rstd == nullptr), label,
+          "layernorm_forward: both of mean and rstd, or neither");
+    for (const Tensor* statistics : {options.mean, options.rstd})
+        check(statistics == nullptr || is_column(*statistics, input.rows, Type::fp32), label,
+              "layernorm_forward: mean and rstd (T,1) fp32");
+    const bool keep = options.mean != nullptr;
+    Dispatch dispatch;
+    dispatch.kernel =
+        &choose_kernel(layernorm_forward_kernels(input.type), plan.capabilities(), plan.choices());
+    dispatch.label = label;
+    dispatch.constants = {input.columns / 4, uint32_t(keep)};
+    const Binding none{plan.counts()};
+    dispatch.bindings = {{plan.counts()},
+                         {input},
+                         {gamma},
+                         {beta},
+                         {output, Access::write},
+                         keep ? Binding{*options.mean, Access::write} : none,
+                         keep ? Binding{*options.rstd, Access::write} : none};
+    dispatch.set_push(LayerNormForwardPush{input.pitch / 4, output.pitch / 4, options.epsilon});
+    dispatch.groups = {Groups{input.rows}, Groups{}, Groups{}};
+    dispatch.work = {.extent = input.rows,
+                     .flops_per_row = 8.0 * input.columns,
+                     .bytes_per_row = 2.0 * input.columns * size_of(input.type)};
+    plan.append(std::move(dispatch));
+}
+
+}  // namespace vkbert::ops

@@ -1,0 +1,8 @@
+// Push constants of gather_rows.comp, for C++ and GLSL alike.
+#ifndef VKBERT_SHADERS_GATHER_ROWS_H
+#define VKBERT_SHADERS_GATHER_ROWS_H
+struct GatherRowsPush {
+    uint columns4;  // H / 4
+    uint input_pitch4, output_pitch4;
+};
+#endif

@@ -1,0 +1,8 @@
+// Push constants of layernorm_forward.comp, for C++ and GLSL alike.
+#ifndef VKBERT_SHADERS_LAYERNORM_FORWARD_H
+#define VKBERT_SHADERS_LAYERNORM_FORWARD_H
+struct LayerNormForwardPush {
+    uint input_pitch4, output_pitch4;
+    float epsilon;
+};
+#endif

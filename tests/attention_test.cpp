@@ -1,0 +1,155 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <set>
+
+#include "tests/op_test.hpp"
+
+using namespace vkbert;
+using namespace vkbert::test;
+
+namespace {
+
+std::vector<uint32_t> offsets_of(const std::vector<uint32_t>& lengths) {
+    std::vector<uint32_t> offsets{0};
+    for (const uint32_t length : lengths) offsets.push_back(offsets.back() + length);
+    return offsets;
+}
+
+std::vector<uint32_t> words_of(const std::vector<ops::AttentionTile>& tiles) {
+    std::vector<uint32_t> words;
+    for (const ops::AttentionTile& tile : tiles)
+        words.insert(words.end(), {tile.row, tile.rows, tile.first, tile.length});
+    return words;
+}
+
+struct Case {
+    std::vector<uint32_t> lengths;
+    uint32_t heads, head_size;
+    Type type = Type::fp32;
+    bool causal = false, keep = false;
+    uint32_t spare_rows =
+        0;                 // capacity beyond the rows of this run; rows and tiles are run-time extents then
+    double magnitude = 1;  // of queries, keys and values
+};
+
+void run_case(const Case& c) {
+    const std::vector<uint32_t> offsets = offsets_of(c.lengths);
+    const uint32_t tokens = offsets.back(), hidden = c.heads * c.head_size;
+    SCOPED_TRACE(fmt::format("{} tokens in {} sequences, {} heads of {}, {}{}", tokens, c.lengths.size(),
+                             c.heads, c.head_size, name_of(c.type), c.causal ? ", causal" : ""));
+    const Matrix qkv = random_matrix(tokens, 3 * hidden, c.head_size + tokens, c.type, c.magnitude);
+    const reference::Attention expected = reference::attention(qkv, offsets, c.heads, c.causal);
+    const std::vector<ops::AttentionTile> tiles = ops::attention_tiles(offsets);
+    for_each_variant("attention_forward", [&](const KernelChoices& choices) {
+        OpRun run(choices);
+        Extent rows = tokens, tile_rows = uint32_t(tiles.size());
+        if (c.spare_rows != 0) {
+            rows = run.rows(tokens + c.spare_rows, tokens);
+            tile_rows = run.rows(uint32_t(tiles.size()) + c.spare_rows, uint32_t(tiles.size()));
+        }
+        const Tensor input = run.input(qkv, c.type, {.rows = rows});
+        const Tensor list = run.input(words_of(tiles), 4, {.rows = tile_rows});
+        const Tensor output = run.output(rows, hidden, c.type);
+        ops::AttentionOptions options{.heads = c.heads, .causal = c.causal};
+        Tensor logsumexp;
+        if (c.keep) options.logsumexp = &(logsumexp = run.output(rows, c.heads));
+        ops::attention_forward(run.plan(), "test", output, input, list, options);
+        run.execute();
+        // A score is a sum of head_size products and a power of two; the error of a weight is that of its
+        // score.
+        const double score = c.magnitude * c.magnitude * std::sqrt(double(c.head_size)) + 8;
+        const double single = 16 * roundoff(Type::fp32) * score * std::max(c.magnitude, 1.0);
+        expect_near(run.result(output), expected.output, [&](uint32_t row, uint32_t column) {
+            return single + roundoff(c.type) * std::fabs(expected.output(row, column));
+        });
+        if (c.keep)
+            expect_near(run.result(logsumexp), expected.logsumexp,
+                        [&](uint32_t, uint32_t) { return single; });
+    });
+}
+
+}  // namespace
+
+TEST(AttentionTiles, CoverEveryRowOnceLongestFirst) {
+    std::mt19937 random(5);
+    for (int trial = 0; trial < 50; trial++) {
+        std::vector<uint32_t> lengths(random() % 20);
+        for (uint32_t& length : lengths) length = random() % 70;  // zero as well
+        const std::vector<uint32_t> offsets = offsets_of(lengths);
+        const std::vector<ops::AttentionTile> tiles = ops::attention_tiles(offsets);
+        std::set<uint32_t> rows;
+        uint32_t longest = UINT32_MAX;
+        for (const ops::AttentionTile& tile : tiles) {
+            EXPECT_GE(tile.rows, 1u);
+            EXPECT_LE(tile.rows, ops::attention_tile_rows);
+            EXPECT_LE(tile.length, longest);
+            longest = tile.length;
+            EXPECT_GE(tile.row, tile.first);
+            EXPECT_LE(tile.row + tile.rows, tile.first + tile.length);
+            for (uint32_t row = tile.row; row < tile.row + tile.rows; row++)
+                EXPECT_TRUE(rows.insert(row).second);
+        }
+        EXPECT_EQ(rows.size(), offsets.back());
+        EXPECT_LE(tiles.size(), ops::max_attention_tiles(offsets.back(), uint32_t(lengths.size())));
+    }
+    EXPECT_TRUE(ops::attention_tiles({}).empty());
+    EXPECT_TRUE(ops::attention_tiles({0}).empty());
+    EXPECT_EQ(ops::max_attention_tiles(16, 1), 1u);
+    EXPECT_EQ(ops::max_attention_tiles(17, 1), 2u);
+    EXPECT_EQ(ops::max_attention_tiles(3, 3), 3u);
+}
+
+TEST(Attention, SequencesOfAllLengthsAboutATile) {
+    std::vector<uint32_t> lengths(35);
+    std::iota(lengths.begin(), lengths.end(), 1u);
+    run_case({.lengths = lengths, .heads = 2, .head_size = 32});
+}
+
+TEST(Attention, HeadSizes) {
+    for (const uint32_t head_size :
+         {1u, 2u, 3u, 4u, 8u, 16u, 26u, 32u, 40u, 64u, 80u, 96u, 128u, 129u, 160u, 256u})
+        run_case({.lengths = {41, 1, 17}, .heads = 4, .head_size = head_size});
+}
+
+TEST(Attention, HalfPrecision) {
+    for (const uint32_t head_size : {2u, 26u, 32u, 64u, 128u})
+        run_case({.lengths = {37, 5, 16},
+                  .heads = 2,
+                  .head_size = head_size * 2 % 4 == 0 ? head_size : head_size * 2,
+                  .type = Type::fp16});
+}
+
+TEST(Attention, Causal) {
+    run_case({.lengths = {1, 16, 33, 70}, .heads = 2, .head_size = 32, .causal = true, .keep = true});
+    run_case({.lengths = {50}, .heads = 2, .head_size = 26, .causal = true});
+}
+
+TEST(Attention, KeepsLogSumExp) {
+    run_case({.lengths = {9, 65}, .heads = 3, .head_size = 64, .keep = true});
+    run_case({.lengths = {9, 65}, .heads = 3, .head_size = 64, .type = Type::fp16, .keep = true});
+}
+
+TEST(Attention, LongSequenceAndLargeScores) {
+    run_case({.lengths = {512}, .heads = 1, .head_size = 64});
+    run_case({.lengths = {130}, .heads = 1, .head_size = 64, .keep = true, .magnitude = 12});
+}
+
+TEST(Attention, RunTimeExtentsBelowCapacity) {
+    run_case({.lengths = {19, 3}, .heads = 2, .head_size = 16, .keep = true, .spare_rows = 40});
+    run_case({.lengths = {}, .heads = 2, .head_size = 16, .spare_rows = 40});
+}
+
+TEST(Attention, RefusesShapesThatDoNotFit) {
+    Plan plan(device().capabilities());
+    const Tensor qkv = plan.persistent("qkv", 16, 96), output = plan.persistent("output", 16, 32),
+                 tiles = plan.persistent("tiles", 1, 4, Type::uint32);
+    EXPECT_THROW(ops::attention_forward(plan, "test", output, qkv, tiles, {.heads = 3}), Error);
+    EXPECT_THROW(ops::attention_forward(plan, "test", qkv, qkv, tiles, {.heads = 2}), Error);
+    EXPECT_THROW(ops::attention_forward(plan, "test", output, qkv, output, {.heads = 2}), Error);
+    const Tensor wide = plan.persistent("wide", 16, 3 * 512),
+                 wide_output = plan.persistent("wide output", 16, 512);
+    EXPECT_THROW(ops::attention_forward(plan, "test", wide_output, wide, tiles, {.heads = 1}), Error);
+}
