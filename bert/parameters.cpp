@@ -96,12 +96,12 @@ std::string_view architecture_of(Head head) {
     return head_names[size_t(head)].architecture;
 }
 
-ParameterTable::ParameterTable(const Config& config, Head head, bool pooler)
+ParameterTable::ParameterTable(const Config& config, Head head, bool pooler, bool embeddings)
     : head_(head), tied_(config.tie_word_embeddings) {
     pooler = pooler || needs_pooler(head);
-    add_all(config, pooler, true);
+    add_all(config, pooler, embeddings, true);
     decayed_ = rows_.size();
-    add_all(config, pooler, false);
+    add_all(config, pooler, embeddings, false);
     if (!contains("cls.predictions.transform.dense.weight")) return;
     if (tied_) by_name_.emplace("cls.predictions.decoder.weight", index("embeddings.word_embeddings.weight"));
     const char* const names[] = {"cls.predictions.bias", "cls.predictions.decoder.bias"};
@@ -123,13 +123,13 @@ void ParameterTable::add(std::string name, std::vector<uint64_t> shape) {
     rows_.push_back(std::move(row));
 }
 
-void ParameterTable::add_all(const Config& config, bool pooler, bool decays) {
+void ParameterTable::add_all(const Config& config, bool pooler, bool embeddings, bool decays) {
     const uint64_t H = config.hidden_size;
-    if (decays) {
+    if (embeddings && decays) {
         add("embeddings.word_embeddings.weight", {config.vocab_size, H});
         add("embeddings.position_embeddings.weight", {config.max_position_embeddings, H});
         add("embeddings.token_type_embeddings.weight", {config.type_vocab_size, H});
-    } else {
+    } else if (embeddings) {
         add("embeddings.LayerNorm.weight", {H});
         add("embeddings.LayerNorm.bias", {H});
     }

@@ -51,7 +51,8 @@ struct Parameter {
 class ParameterTable {
   public:
     /// `pooler`: with pooler even if the head does not need it.
-    ParameterTable(const Config& config, Head head, bool pooler = false);
+    /// `embeddings`: false for an encoder that starts from given hidden states.
+    ParameterTable(const Config& config, Head head, bool pooler = false, bool embeddings = true);
 
     const std::vector<Parameter>& rows() const { return rows_; }
     /// Rows [0, decayed()) decay.
@@ -66,7 +67,7 @@ class ParameterTable {
     bool contains(std::string_view name) const;
 
   private:
-    void add_all(const Config& config, bool pooler, bool decays);
+    void add_all(const Config& config, bool pooler, bool embeddings, bool decays);
     void add_layer(const Config& config, uint32_t layer, bool decays);
     void add_head(const Config& config, bool decays);
     void add(std::string name, std::vector<uint64_t> shape);
