@@ -153,6 +153,8 @@ void Tokenizer::encode(std::string_view text, std::optional<std::string_view> pa
     check_utf8(text, "the text");
     if (pair) check_utf8(*pair, "the second text");
     clear(out);
+    // Tokens beyond the room need not be made, except where the longer text must be known.
+    const size_t limit = pair && options.truncation == Truncation::longest_first ? no_limit : room;
     SequenceEncoder encoder(parts_->model);
     size_t first_begin = 0, first_count = 0;
     for (const TemplatePiece& piece : pieces) {
@@ -161,7 +163,7 @@ void Tokenizer::encode(std::string_view text, std::optional<std::string_view> pa
             continue;
         }
         const size_t begin = out.size();
-        encoder.encode(piece.kind == TemplatePiece::first ? text : *pair, room, out);
+        encoder.encode(piece.kind == TemplatePiece::first ? text : *pair, limit, out);
         const size_t count = out.size() - begin;
         complete(piece, out);
         if (piece.kind == TemplatePiece::first) {
