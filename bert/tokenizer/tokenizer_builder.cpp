@@ -71,12 +71,11 @@ Tokenizer TokenizerBuilder::build() {
     }
     std::vector<bool> special(vocabulary->size());
     std::vector<AddedTokenMatcher::Entry> raw, normalized;
-    const CharacterTable table(normalizer);
     NormalizedText text;
     for (const Added& entry : added) {
         const AddedToken& token = entry.token;
         if (token.special) special[static_cast<size_t>(*entry.id)] = true;
-        if (token.normalized) normalize(token.content, table, text);
+        if (token.normalized) normalize_exactly(token.content, normalizer, text);
         (token.normalized ? normalized : raw)
             .push_back({token.normalized ? text.bytes : token.content, *entry.id, token.single_word,
                         token.lstrip, token.rstrip, false});

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "bert/files.hpp"
+#include "bert/tokenizer/json_vocabulary.hpp"
 #include "bert/tokenizer/tokenizer_builder.hpp"
 #include "runtime/error.hpp"
 
@@ -86,18 +87,28 @@ void read_normalizer(const Json& part, TokenizerBuilder& builder) {
     options.lowercase = value<bool>(part, "lowercase", builder.name).value_or(true);
 }
 
-void read_model(const Json& model, TokenizerBuilder& builder) {
+void read_vocabulary(const TokenizerJson& json, TokenizerBuilder& builder) {
+    Vocabulary& vocabulary = builder.vocabulary.emplace(builder.options.continuing_subword_prefix,
+                                                        json.vocabulary.size(), json.texts.size());
+    for (const TokenizerJson::Token& token : json.vocabulary) {
+        if (const auto other = vocabulary.token(token.id)) {
+            fail(ErrorCode::invalid_input, "{}: the tokens \"{}\" and \"{}\" both have the id {}",
+                 builder.name, *other, json.text(token), token.id);
+        }
+        vocabulary.add(json.text(token), token.id);
+    }
+}
+
+void read_model(const TokenizerJson& json, TokenizerBuilder& builder) {
     const std::string& name = builder.name;
-    const Json& vocabulary = member(model, "vocab");
+    const Json& model = member(json.root, "model");
     // Old files leave the type out; a WordPiece model has no merges.
     const bool untyped =
-        member(model, "type").is_null() && vocabulary.is_object() && !model.contains("merges");
+        member(model, "type").is_null() && member(model, "vocab").is_object() && !model.contains("merges");
     if (!untyped && type_of(model) != "WordPiece") {
         fail(ErrorCode::invalid_input, "{}: model {} is not supported, only WordPiece", name, type_of(model));
     }
-    if (!vocabulary.is_object() || vocabulary.empty()) {
-        fail(ErrorCode::invalid_input, "{}: the model has no vocabulary", name);
-    }
+    if (json.vocabulary.empty()) fail(ErrorCode::invalid_input, "{}: the model has no vocabulary", name);
     TokenizerOptions& options = builder.options;
     options.unk_token = value<std::string>(model, "unk_token", name).value_or(options.unk_token);
     options.continuing_subword_prefix = value<std::string>(model, "continuing_subword_prefix", name)
@@ -105,15 +116,7 @@ void read_model(const Json& model, TokenizerBuilder& builder) {
     const int64_t most = value<int64_t>(model, "max_input_chars_per_word", name).value_or(100);
     if (most < 0) fail(ErrorCode::invalid_input, "{}: max_input_chars_per_word is {}", name, most);
     options.max_input_chars_per_word = static_cast<size_t>(most);
-    builder.vocabulary.emplace(options.continuing_subword_prefix, vocabulary.size(), vocabulary.size() * 8);
-    for (const auto& [text, entry] : vocabulary.items()) {
-        const int32_t id = checked_id(entry, "token \"" + text + "\"", name);
-        if (builder.vocabulary->token(id)) {
-            fail(ErrorCode::invalid_input, "{}: the tokens \"{}\" and \"{}\" both have the id {}", name,
-                 *builder.vocabulary->token(id), text, id);
-        }
-        builder.vocabulary->add(text, id);
-    }
+    read_vocabulary(json, builder);
 }
 
 /// The ids of a special token of a TemplateProcessing.
@@ -248,7 +251,8 @@ void read_config_file(const Json& json, const std::string& name, bool from_json,
 
 void read_tokenizer_json(std::string_view contents, TokenizerBuilder& builder) {
     const std::string& name = builder.name;
-    const Json json = parse(contents, name);
+    const TokenizerJson parsed = parse_tokenizer_json(contents, name);
+    const Json& json = parsed.root;
     if (!json.is_object() || !json.contains("model")) {
         fail(ErrorCode::invalid_input, "{}: not a tokenizer (no \"model\")", name);
     }
@@ -258,7 +262,7 @@ void read_tokenizer_json(std::string_view contents, TokenizerBuilder& builder) {
         fail(ErrorCode::invalid_input, "{}: pre_tokenizer {} is not supported, only BertPreTokenizer", name,
              type_of(pre_tokenizer));
     }
-    read_model(member(json, "model"), builder);
+    read_model(parsed, builder);
     read_post_processor(member(json, "post_processor"), builder);
     builder.options.clean_up_decoded = value<bool>(member(json, "decoder"), "cleanup", name).value_or(true);
     for (const Json& entry : member(json, "added_tokens")) {
