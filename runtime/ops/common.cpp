@@ -36,7 +36,8 @@ std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t 
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings) {
     std::vector<Kernel> kernels;
-    for (const uint32_t lanes : {8u, 4u})
+    for (const uint32_t lanes : {8u, 4u}) {
+        if (shaders.one_subgroup == nullptr) break;
         kernels.push_back({.op = op,
                            .name = lanes == 8 ? "lanes8" : "lanes4",
                            .shader = shaders.one_subgroup,
@@ -46,6 +47,7 @@ std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShader
                                             .cpu_only = true},
                            .constants = {lanes},
                            .bindings = bindings});
+    }
     const uint32_t shared_bytes = invocations * 4;
     kernels.push_back({.op = op,
                        .name = "subgroup",

@@ -28,11 +28,11 @@ struct RowBlock {
 /// offset that every device can bind. One block when it fits as it is.
 std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t rows);
 
-/// The three builds of a shader that includes shaders/reduce.glsl.
+/// The builds of a shader that includes shaders/reduce.glsl.
 struct ReductionShaders {
     const Shader* subgroup;
     const Shader* shared;        // -DREDUCE_SHARED
-    const Shader* one_subgroup;  // -DREDUCE_ONE_SUBGROUP
+    const Shader* one_subgroup;  // -DREDUCE_ONE_SUBGROUP; null for none
 };
 /// "lanes8" and "lanes4" (one subgroup, no barrier, for CPU drivers), "subgroup" and "shared", best first,
 /// with one workgroup of `invocations` a row on GPUs.
