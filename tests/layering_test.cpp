@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <regex>
 #include <string>
 
@@ -37,7 +38,21 @@ TEST(Layering, ToolsKnowNothingOfTests) {
     expect_no_include("tools", std::regex(R"(#\s*include\s*["<]tests/)"));
 }
 TEST(Layering, TheLibraryNeverPrintsExitsOrReadsTheEnvironment) {
-    const std::regex forbidden(R"(\b(getenv|secure_getenv|printf|fprintf|puts|abort|exit|_Exit)\s*\(|std::(cout|cerr|clog)\b)");
+    const std::regex forbidden(
+        R"(\b(getenv|secure_getenv|printf|fprintf|puts|abort|exit|_Exit)\s*\(|std::(cout|cerr|clog)\b)");
     expect_no_include("runtime", forbidden);
     expect_no_include("bert", forbidden);
+}
+
+static std::string text_of(const char* path) {
+    const char* root = std::getenv("VKBERT_SOURCE_DIR");
+    std::ifstream file(fs::path(root ? root : ".") / path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+TEST(Documentation, TheRuntimesReadmeShowsTheProgramThatIsRun) {
+    const std::string program = text_of("tools/examples/matmul.cpp");
+    ASSERT_FALSE(program.empty());
+    EXPECT_NE(text_of("runtime/README.md").find("```cpp\n" + program + "```\n"), std::string::npos)
+        << "copy tools/examples/matmul.cpp into runtime/README.md";
 }
