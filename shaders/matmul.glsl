@@ -26,6 +26,8 @@ layout(std430, binding = 5) readonly buffer ResidualHalves { uvec2 residual_halv
 // The bias of columns 4 column4 ... 4 column4 + 3, of which those beyond the last are anything.
 vec4 bias_at(uint column4, uint n) {
     const uint column = 4 * column4;
+    if ((EPILOGUE & EPILOGUE_TAIL) == 0u)
+        return vec4(bias[column], bias[column + 1], bias[column + 2], bias[column + 3]);
     return vec4(bias[column], bias[min(column + 1, n - 1)], bias[min(column + 2, n - 1)], bias[min(column + 3, n - 1)]);
 }
 
@@ -41,7 +43,7 @@ void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residu
     vec4 v = before_residual(sum, column4, n, scale);
     const uint at = row * c_pitch4 + column4;
     const uint from = row * residual_pitch4 + column4;
-    const uint count = min(n - 4 * column4, 4u);
+    const uint count = (EPILOGUE & EPILOGUE_TAIL) != 0u ? min(n - 4 * column4, 4u) : 4u;
 #ifdef FP16
     if ((EPILOGUE & EPILOGUE_FP16_OUTPUT) != 0u) {
         if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v += unpack_halves(residual_halves[from]);

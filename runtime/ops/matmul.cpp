@@ -11,11 +11,15 @@ namespace vkbert {
 
 VKBERT_DECLARE_SHADER(matmul_plain_fp32)
 VKBERT_DECLARE_SHADER(matmul_plain_fp16)
+VKBERT_DECLARE_SHADER(matmul_texel_16_fp32)
+VKBERT_DECLARE_SHADER(matmul_texel_16_fp16)
+VKBERT_DECLARE_SHADER(matmul_texel_4_fp32)
+VKBERT_DECLARE_SHADER(matmul_texel_4_fp16)
 
 namespace vkbert::ops {
 namespace {
 
-enum class Algorithm { plain };
+enum class Algorithm { texel, plain };
 
 /// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
 struct Shape {
@@ -39,9 +43,25 @@ void add_plain(Variants& variants, const Shader& shader) {
     variants.shapes.push_back({Algorithm::plain, 4, 4 * invocations});
 }
 
+void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
+    constexpr uint32_t invocations = 8;
+    Kernel kernel{"matmul", name,          &shader,
+                  {},       {invocations}, {storage, texel, texel, storage, storage, storage}};
+    kernel.requirements = {.invocations = invocations,
+                           .min_subgroup_size = 4,
+                           .subgroup_quad = true,
+                           .texel_buffers = true,
+                           .cpu_only = true};
+    variants.kernels.push_back(std::move(kernel));
+    variants.shapes.push_back({Algorithm::texel, rows, 4 * invocations});
+}
+
 Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
+    add_texel(variants, half ? shaders::matmul_texel_16_fp16 : shaders::matmul_texel_16_fp32, "cpu_texel_16",
+              16);
+    add_texel(variants, half ? shaders::matmul_texel_4_fp16 : shaders::matmul_texel_4_fp32, "cpu_texel_4", 4);
     add_plain(variants, half ? shaders::matmul_plain_fp16 : shaders::matmul_plain_fp32);
     return variants;
 }
@@ -59,12 +79,23 @@ const Shape& shape_of(const Kernel& kernel, Type type) {
 
 /// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
 /// over.
-bool suits(const Shape& shape, const Capabilities&, const MatmulProblem&) {
+bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
+    const bool cpu = capabilities.device_class == DeviceClass::cpu;
     switch (shape.algorithm) {
+        case Algorithm::texel:
+            return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::plain:
             return true;
     }
     return false;
+}
+
+uint64_t a_elements(const MatmulProblem& p) {
+    return uint64_t(p.orientation == Orientation::tn ? p.k : p.m) * p.a_pitch;
+}
+
+uint64_t b_elements(const MatmulProblem& p) {
+    return uint64_t(p.orientation == Orientation::nt ? p.n : p.k) * p.b_pitch;
 }
 
 /// The dimensions of a call, as extents.
@@ -111,7 +142,7 @@ Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor&
 uint32_t epilogue_bits(const Tensor& c, const MatmulOptions& options) {
     return (options.bias != nullptr ? EPILOGUE_BIAS : 0) |
            (options.residual != nullptr ? EPILOGUE_RESIDUAL : 0) |
-           (c.type == Type::fp16 ? EPILOGUE_FP16_OUTPUT : 0);
+           (c.type == Type::fp16 ? EPILOGUE_FP16_OUTPUT : 0) | (c.columns % 4 != 0 ? EPILOGUE_TAIL : 0);
 }
 
 Work work_of(const Dimensions& d, const Tensor& c, const Tensor& a, const MatmulOptions& options) {
@@ -165,8 +196,10 @@ std::span<const Kernel> matmul_kernels(Type type) {
     return variants_of(type).kernels;
 }
 
-bool supports(const Kernel& kernel, const Capabilities&, const MatmulProblem& problem) {
+bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem) {
     switch (shape_of(kernel, problem.type).algorithm) {
+        case Algorithm::texel:
+            return std::max(a_elements(problem), b_elements(problem)) / 4 <= capabilities.max_texel_elements;
         case Algorithm::plain:
             return true;
     }

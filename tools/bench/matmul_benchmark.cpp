@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <memory>
 
 #include "runtime/buffer.hpp"
@@ -20,13 +21,13 @@ using namespace vkbert;
 struct Shape {
     uint32_t n, k;
 };
-constexpr Shape shapes[] = {{768, 768}, {2304, 768}, {3072, 768}, {768, 3072}};
+constexpr Shape bert_shapes[] = {{768, 768}, {2304, 768}, {3072, 768}, {768, 3072}};
 
 struct Options {
     std::string device = "auto";
     std::vector<uint32_t> rows{1024, 128};
     std::vector<std::string> variants;
-    bool half = false;
+    std::vector<Shape> shapes{std::begin(bert_shapes), std::end(bert_shapes)};
     uint32_t rounds = 5;
 };
 
@@ -34,7 +35,7 @@ struct Options {
 struct Candidate {
     std::string name;
     std::unique_ptr<Recording> recording;
-    std::vector<double> seconds;
+    std::vector<double> seconds, processor_seconds;
 };
 
 struct Problem {
@@ -86,7 +87,7 @@ Candidate prepare(Device& device, PipelineCache& pipelines, Memory& memory, cons
     const std::string kernel(plan.dispatches().front().kernel->name);
     return {name == "chosen" ? "chosen: " + kernel : name,
             std::make_unique<Recording>(device, pipelines, std::move(plan), bound),
-            {}};
+            {}, {}};
 }
 
 std::vector<std::string> names(const Device& device, const Options& options, Type type) {
@@ -109,16 +110,21 @@ void measure(Device& device, PipelineCache& pipelines, const Problem& p, const O
     for (uint32_t round = 0; round < options.rounds; round++)
         for (Candidate& candidate : candidates) {
             const auto begin = std::chrono::steady_clock::now();
+            const std::clock_t busy = std::clock();
             candidate.recording->run();
             candidate.seconds.push_back(
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+            candidate.processor_seconds.push_back(double(std::clock() - busy) / CLOCKS_PER_SEC);
         }
-    fmt::print("M={} N={} K={} {}: GFLOP/s median (best)\n", p.m, p.shape.n, p.shape.k, name_of(p.type));
+    fmt::print("M={} N={} K={} {}: GFLOP/s median (best), GFLOP per processor second\n", p.m, p.shape.n,
+               p.shape.k, name_of(p.type));
     for (Candidate& candidate : candidates) {
         std::sort(candidate.seconds.begin(), candidate.seconds.end());
-        fmt::print("  {:<24}{:8.1f} ({:.1f})\n", candidate.name,
-                   p.flops() / candidate.seconds[candidate.seconds.size() / 2] / 1e9,
-                   p.flops() / candidate.seconds.front() / 1e9);
+        std::sort(candidate.processor_seconds.begin(), candidate.processor_seconds.end());
+        const auto rate = [&](double seconds) { return p.flops() / seconds / 1e9; };
+        fmt::print("  {:<24}{:8.1f} ({:.1f}) {:8.1f}\n", candidate.name,
+                   rate(candidate.seconds[candidate.seconds.size() / 2]), rate(candidate.seconds.front()),
+                   rate(candidate.processor_seconds[candidate.processor_seconds.size() / 2]));
     }
 }
 
@@ -131,15 +137,18 @@ int main(int argc, char** argv) {
     app.add_option("--rows", options.rows, "values of M")->delimiter(',');
     app.add_option("--rounds", options.rounds, "runs of each variant")->check(CLI::Range(1, 1000));
     app.add_option("--variant", options.variants, "only these variants");
+    std::vector<uint32_t> columns;
+    app.add_option("--shape", columns, "N,K in place of BERT-base's")->delimiter(',')->expected(2);
     std::string type = "fp32";
     app.add_option("--type", type, "storage")->check(CLI::IsMember({"fp32", "fp16"}));
     CLI11_PARSE(app, argc, argv);
+    if (!columns.empty()) options.shapes = {{columns[0], columns[1]}};
     try {
         const std::unique_ptr<Device> device = open_device(options.device, "");
         fmt::print("{} ({})\n", device->capabilities().device_name, device->capabilities().driver_info);
         PipelineCache pipelines(*device);
         for (const uint32_t m : options.rows)
-            for (const Shape& shape : shapes)
+            for (const Shape& shape : options.shapes)
                 measure(*device, pipelines, {m, shape, type == "fp16" ? Type::fp16 : Type::fp32}, options);
     } catch (const Error& e) {
         fmt::print(stderr, "matmul_benchmark: {}\n", e.what());

@@ -1,0 +1,94 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_quad : require
+// C(M,N) = epilogue(op(A) op(B)), any orientation, for CPU drivers that turn a storage buffer load into a loop over lanes
+// but a texel fetch into whole vector loads: A and B are uniform texel buffers of four elements a texel.
+//
+// An invocation makes ROWS x 4 elements of C; ROWS is 16, or 4 for few rows. Each lane of a quad fetches another texel
+// of A, and quad broadcasts hand them round, which leaves a quarter of the fetches. No shared memory, no barriers; every
+// lane stays active until the stores, for the broadcasts' sake.
+#define MATMUL_CONSTANTS 1
+#include "shaders/matmul.glsl"
+#include "shaders/repeat.glsl"
+
+#if ROWS == 16
+#define REPEAT_ROWS REPEAT_16
+#define REPEAT_ROW_GROUPS REPEAT_4
+#else
+#define REPEAT_ROWS REPEAT_4
+#define REPEAT_ROW_GROUPS(BODY) BODY(0)
+#endif
+
+#ifdef FP16
+layout(binding = 1) uniform usamplerBuffer a;
+layout(binding = 2) uniform usamplerBuffer b;
+#define FETCH(source, index) unpack_halves(texelFetch(source, int(index)).xy)
+#else
+layout(binding = 1) uniform samplerBuffer a;
+layout(binding = 2) uniform samplerBuffer b;
+#define FETCH(source, index) texelFetch(source, int(index))
+#endif
+layout(push_constant) uniform Push { MatmulPush p; };
+
+// Four texels of B, y[0] to y[3]. nt: column i of this lane's four, four steps along K; nn, tn: four columns, step i.
+#define FETCH_B(i) y[i] = FETCH(b, b_at[i] + (ORIENTATION == ORIENTATION_NT ? k4 : min(4 * k4 + i, k - 1) * p.b_pitch4));
+
+// This lane's texel j of A. nt, nn: row 4j + lane of the quad, four steps along K; tn: rows 4j to 4j + 3, step lane of
+// the quad.
+#define FETCH_A(j)                                                                                   \
+    x[j] = FETCH(a, a_at[j] + (ORIENTATION == ORIENTATION_TN ? min(step, k - 1) * p.a_pitch4 : k4)); \
+    if (ORIENTATION == ORIENTATION_TN && step >= k) x[j] = vec4(0);
+
+// Row 4j + i of A (tn: step i of rows 4j to 4j + 3) times all of y. One accumulator is finished before the next is
+// begun: they do not all fit in registers.
+#define DOT(sum, s, t) sum += s.x * t.x; sum += s.y * t.y; sum += s.z * t.z; sum += s.w * t.w;
+#define MULTIPLY(j, i)                                                              \
+    {                                                                               \
+        const vec4 s = subgroupQuadBroadcast(x[j], i);                              \
+        if (ORIENTATION == ORIENTATION_NT) {                                        \
+            DOT(acc[4 * j + i].x, s, y[0])                                          \
+            DOT(acc[4 * j + i].y, s, y[1])                                          \
+            DOT(acc[4 * j + i].z, s, y[2])                                          \
+            DOT(acc[4 * j + i].w, s, y[3])                                          \
+        } else if (ORIENTATION == ORIENTATION_NN) {                                 \
+            acc[4 * j + i] += s.x * y[0] + s.y * y[1] + s.z * y[2] + s.w * y[3];    \
+        } else {                                                                    \
+            acc[4 * j] += s.x * y[i];                                               \
+            acc[4 * j + 1] += s.y * y[i];                                           \
+            acc[4 * j + 2] += s.z * y[i];                                           \
+            acc[4 * j + 3] += s.w * y[i];                                           \
+        }                                                                           \
+    }
+#define MULTIPLY_GROUP(j) REPEAT_INNER_4(MULTIPLY, j)
+
+#define PLACE_A(j)                                                                              \
+    a_at[j] = ORIENTATION == ORIENTATION_TN ? min(row / 4 + j, (m - 1) / 4)                     \
+                                            : min(row + 4 * j + quad_lane, m - 1) * p.a_pitch4;
+#define PLACE_B(i) \
+    b_at[i] = ORIENTATION == ORIENTATION_NT ? min(4 * column4 + i, p.n - 1) * p.b_pitch4 : min(column4, (p.n - 1) / 4);
+#define CLEAR(r) acc[r] = vec4(0);
+#define STORE(r) \
+    if (row + r < m) store4(acc[r], row + r, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale);
+
+void main() {
+    const uint m = extent(p.m, p.m_symbol);
+    const uint k = extent(p.k, p.k_symbol);
+    const uint column4 = gl_WorkGroupID.x * LOCAL_SIZE + gl_LocalInvocationID.x;
+    const uint row = gl_WorkGroupID.y * ROWS;
+    const uint quad_lane = gl_SubgroupInvocationID & 3u;
+
+    uint a_at[ROWS / 4], b_at[4];
+    vec4 acc[ROWS], x[ROWS / 4], y[4];
+    REPEAT_ROW_GROUPS(PLACE_A)
+    REPEAT_4(PLACE_B)
+    REPEAT_ROWS(CLEAR)
+    for (uint k4 = 0; k4 < (k + 3) / 4; k4++) {
+        const uint step = 4 * k4 + quad_lane;
+        REPEAT_4(FETCH_B)
+        REPEAT_ROW_GROUPS(FETCH_A)
+        REPEAT_ROW_GROUPS(MULTIPLY_GROUP)
+    }
+    if (4 * column4 >= p.n) return;
+    REPEAT_ROWS(STORE)
+}
