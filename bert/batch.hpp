@@ -9,11 +9,11 @@ namespace vkbert {
 
 /// S sequences of T tokens in all, one after the other.
 struct Batch {
-    std::vector<uint32_t> ids;                // (T) word pieces
-    std::vector<uint32_t> types;              // (T) segments
-    std::vector<uint32_t> positions;          // (T) 0, 1, ... within each sequence
-    std::vector<uint32_t> offsets{0};         // (S+1) sequence s is tokens offsets[s] .. offsets[s+1]
-    std::vector<uint32_t> rows;               // (R) packed rows that a head reads: masked positions
+    std::vector<uint32_t> ids;         // (T) word pieces
+    std::vector<uint32_t> types;       // (T) segments
+    std::vector<uint32_t> positions;   // (T) 0, 1, ... within each sequence
+    std::vector<uint32_t> offsets{0};  // (S+1) sequence s is tokens offsets[s] .. offsets[s+1]
+    std::vector<uint32_t> rows;        // (R) packed rows that a head reads: masked positions
 
     uint32_t tokens() const { return uint32_t(ids.size()); }
     uint32_t sequences() const { return uint32_t(offsets.size() - 1); }

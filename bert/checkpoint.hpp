@@ -13,7 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 #include "bert/stored_tensor.hpp"
 
 namespace vkbert {

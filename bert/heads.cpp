@@ -12,18 +12,20 @@ void pooler(Graph& g, const Tensor& output, const Tensor& first) {
     linear(g, "pooler", output, first, "pooler.dense", ops::Activation::tanh);
 }
 
-/// logits(R,V) = transform(x) E^T + b, E the tied word embeddings: in row blocks of E where it is larger than a binding
-/// may be.
+/// logits(R,V) = transform(x) E^T + b, E the tied word embeddings: in row blocks of E where it is larger than
+/// a binding may be.
 void masked_lm(Graph& g, const Tensor& x) {
     const uint32_t H = g.config.hidden_size, V = g.config.vocab_size;
-    const Tensor dense = g.temporary("mlm dense", g.rows, H), transformed = g.temporary("mlm transform", g.rows, H);
+    const Tensor dense = g.temporary("mlm dense", g.rows, H),
+                 transformed = g.temporary("mlm transform", g.rows, H);
     linear(g, "mlm dense", dense, x, "cls.predictions.transform.dense", g.config.activation());
     layer_norm(g, "mlm layernorm", transformed, dense, "cls.predictions.transform.LayerNorm");
     const bool wants_logits = g.options.output == Output::logits;
     const uint32_t pitch = Graph::padded(V);
     if (uint64_t(g.rows.capacity) * pitch * 4 > g.plan.capabilities().max_storage_buffer_range)
-        fail(ErrorCode::invalid_argument, "{} masked positions at a time make logits of {} bytes, over the device's {}",
-             g.rows.capacity, uint64_t(g.rows.capacity) * pitch * 4, g.plan.capabilities().max_storage_buffer_range);
+        fail(ErrorCode::invalid_argument,
+             "{} masked positions at a time make logits of {} bytes, over the device's {}", g.rows.capacity,
+             uint64_t(g.rows.capacity) * pitch * 4, g.plan.capabilities().max_storage_buffer_range);
     Tensor logits = wants_logits ? g.result("logits", g.rows, V) : g.plan.temporary("logits", g.rows, pitch);
     logits.columns = V;
     const char* const untied = "cls.predictions.decoder.weight";
@@ -38,7 +40,8 @@ void masked_lm(Graph& g, const Tensor& x) {
         const Tensor part = bias.columns_at(first, count);
         ops::MatmulOptions options;
         options.bias = &part;
-        ops::matmul(g.plan, "mlm decoder", logits.columns_at(first, count), transformed, table.rows_at(first, count), options);
+        ops::matmul(g.plan, "mlm decoder", logits.columns_at(first, count), transformed,
+                    table.rows_at(first, count), options);
     }
     if (g.options.output != Output::top_k) return;
     const Tensor values = g.result("top k", g.rows, g.options.top_k);
@@ -56,7 +59,9 @@ void append_head(Graph& g, const Tensor& last) {
         return;
     }
     switch (g.model_options.head) {
-        case Head::masked_lm: masked_lm(g, last); return;
+        case Head::masked_lm:
+            masked_lm(g, last);
+            return;
         case Head::next_sentence: {
             const Tensor pooled = g.temporary("pooled", g.sequences, c.hidden_size);
             pooler(g, pooled, last);
@@ -74,8 +79,11 @@ void append_head(Graph& g, const Tensor& last) {
         case Head::token_classification:
             linear(g, "classifier", g.result("logits", g.tokens, c.num_labels()), last, "classifier");
             return;
-        case Head::question_answering: linear(g, "answer", g.result("logits", g.tokens, 2), last, "qa_outputs"); return;
-        default: fail(ErrorCode::invalid_argument, "the model was loaded without a head");
+        case Head::question_answering:
+            linear(g, "answer", g.result("logits", g.tokens, 2), last, "qa_outputs");
+            return;
+        default:
+            fail(ErrorCode::invalid_argument, "the model was loaded without a head");
     }
 }
 

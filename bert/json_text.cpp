@@ -5,7 +5,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 #include "runtime/error.hpp"
 
 namespace vkbert {

@@ -13,20 +13,23 @@ std::vector<uint32_t> wanted_layers(const Graph& g) {
     for (const int layer : g.options.layers) {
         const int index = layer < 0 ? count + 1 + layer : layer;
         if (index < 0 || index > count)
-            fail(ErrorCode::invalid_argument, "there is no hidden state {}: the model has 0 (embeddings) to {}", layer, count);
+            fail(ErrorCode::invalid_argument,
+                 "there is no hidden state {}: the model has 0 (embeddings) to {}", layer, count);
         wanted.push_back(uint32_t(index));
     }
     return wanted;
 }
 
 bool head_reads_first_tokens(Head head) {
-    return head == Head::next_sentence || head == Head::sequence_classification || head == Head::multiple_choice;
+    return head == Head::next_sentence || head == Head::sequence_classification ||
+           head == Head::multiple_choice;
 }
 
 /// The rows that the last layer must compute for what the session wants.
 LastRows last_rows(Graph& g) {
     const auto& o = g.options;
-    const bool masked = o.output == Output::top_k || (o.output == Output::logits && g.model_options.head == Head::masked_lm);
+    const bool masked =
+        o.output == Output::top_k || (o.output == Output::logits && g.model_options.head == Head::masked_lm);
     if (masked) return {true, g.row_list, g.tile_list, g.tiles, g.pairs};
     const bool first = o.output == Output::pooler ||
                        (o.output == Output::logits && head_reads_first_tokens(g.model_options.head)) ||
@@ -46,7 +49,8 @@ void finish_hidden_state(Graph& g, const std::string& label, const Tensor& x, bo
         return;  // fp32: the layer wrote it in place
     }
     const Tensor result = g.result(label, g.sequences, hidden);
-    const Tensor pooled = g.options.normalize ? g.plan.temporary(label + " pooled", g.sequences, hidden) : result;
+    const Tensor pooled =
+        g.options.normalize ? g.plan.temporary(label + " pooled", g.sequences, hidden) : result;
     if (restricted) {
         const Tensor all = Plan::tensor_at(x.storage, x.offset, g.sequences, hidden, x.type);
         if (x.type == Type::fp16)
@@ -64,8 +68,8 @@ void finish_hidden_state(Graph& g, const std::string& label, const Tensor& x, bo
 
 }  // namespace
 
-Graph::Graph(Plan plan_, const Config& config_, const WeightTable& weights_, const ModelOptions& model_options_,
-             const SessionOptions& options_)
+Graph::Graph(Plan plan_, const Config& config_, const WeightTable& weights_,
+             const ModelOptions& model_options_, const SessionOptions& options_)
     : plan(std::move(plan_)),
       config(config_),
       weights(weights_),
@@ -113,8 +117,8 @@ Tensor Graph::result(const std::string& name, Extent rows_, uint32_t columns) {
     return t;
 }
 
-void linear(Graph& g, const std::string& label, const Tensor& output, const Tensor& input, const std::string& name,
-            ops::Activation activation, const Tensor* residual) {
+void linear(Graph& g, const std::string& label, const Tensor& output, const Tensor& input,
+            const std::string& name, ops::Activation activation, const Tensor* residual) {
     const Tensor bias = g.weight(name + ".bias");
     ops::MatmulOptions options;
     options.bias = &bias;
@@ -123,10 +127,12 @@ void linear(Graph& g, const std::string& label, const Tensor& output, const Tens
     ops::matmul(g.plan, label, output, input, g.weight(name + ".weight"), options);
 }
 
-void layer_norm(Graph& g, const std::string& label, const Tensor& output, const Tensor& input, const std::string& name) {
+void layer_norm(Graph& g, const std::string& label, const Tensor& output, const Tensor& input,
+                const std::string& name) {
     ops::LayerNormOptions options;
     options.epsilon = g.config.layer_norm_eps;
-    ops::layernorm_forward(g.plan, label, output, input, g.weight(name + ".weight"), g.weight(name + ".bias"), options);
+    ops::layernorm_forward(g.plan, label, output, input, g.weight(name + ".weight"), g.weight(name + ".bias"),
+                           options);
 }
 
 Tensor embed(Graph& g) {
@@ -138,12 +144,14 @@ Tensor embed(Graph& g) {
         return x;
     }
     const Tensor sum = g.temporary("embedding sum", g.tokens, hidden);
-    ops::embedding_forward(g.plan, "embedding", sum, g.ids, g.positions, g.types,
-                           {g.weight("embeddings.word_embeddings.weight"), g.weight("embeddings.position_embeddings.weight"),
-                            g.weight("embeddings.token_type_embeddings.weight")});
+    ops::embedding_forward(
+        g.plan, "embedding", sum, g.ids, g.positions, g.types,
+        {g.weight("embeddings.word_embeddings.weight"), g.weight("embeddings.position_embeddings.weight"),
+         g.weight("embeddings.token_type_embeddings.weight")});
     const bool wanted = g.options.output == Output::hidden_states && g.type == Type::fp32 &&
                         std::ranges::count(wanted_layers(g), 0u);
-    const Tensor x = wanted ? g.result("hidden 0", g.tokens, hidden) : g.temporary("hidden 0", g.tokens, hidden);
+    const Tensor x =
+        wanted ? g.result("hidden 0", g.tokens, hidden) : g.temporary("hidden 0", g.tokens, hidden);
     layer_norm(g, "embedding layernorm", x, sum, "embeddings.LayerNorm");
     return x;
 }
@@ -160,19 +168,22 @@ Tensor encoder_layer(Graph& g, uint32_t layer, const Tensor& x, const LastRows& 
     attention.heads = g.config.num_attention_heads;
     attention.causal = g.options.causal;
     attention.pairs = last.restricted ? last.pairs : g.pairs;
-    ops::attention_forward(g.plan, "attention", context, qkv, last.restricted ? last.tile_list : g.tile_list, attention);
+    ops::attention_forward(g.plan, "attention", context, qkv, last.restricted ? last.tile_list : g.tile_list,
+                           attention);
 
     Tensor residual = x;  // (T,H)
     Extent rows = g.tokens;
     if (last.restricted) {  // from here on only the rows that are read
         rows = last.list.rows;
-        const Tensor few = g.temporary("context rows", rows, H), few_x = g.temporary("residual rows", rows, H);
+        const Tensor few = g.temporary("context rows", rows, H),
+                     few_x = g.temporary("residual rows", rows, H);
         ops::gather_rows(g.plan, "context rows", few, context, last.list);
         ops::gather_rows(g.plan, "residual rows", few_x, residual, last.list);
         context = few, residual = few_x;
     }
     const Tensor attended = g.temporary("attended", rows, H), middle = g.temporary("middle", rows, H);
-    linear(g, "projection", attended, context, name + "attention.output.dense", ops::Activation::none, &residual);
+    linear(g, "projection", attended, context, name + "attention.output.dense", ops::Activation::none,
+           &residual);
     layer_norm(g, "layernorm1", middle, attended, name + "attention.output.LayerNorm");
     const Tensor inner = g.temporary("inner", rows, F);  // (T,F)
     linear(g, "ffn1", inner, middle, name + "intermediate.dense", g.config.activation());
@@ -215,7 +226,8 @@ void build(Graph& g) {
                                (o.output == Output::sentence && rows.restricted && !o.normalize));
         Tensor output;
         if (in_place)
-            output = g.result("hidden " + std::to_string(layer + 1), rows.restricted ? g.sequences : g.tokens, H);
+            output =
+                g.result("hidden " + std::to_string(layer + 1), rows.restricted ? g.sequences : g.tokens, H);
         x = encoder_layer(g, layer, x, rows, in_place ? &output : nullptr);
         finish(layer + 1, x, rows.restricted);
     }

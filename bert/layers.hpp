@@ -22,17 +22,17 @@ struct Graph {
     const SessionOptions& options;
     Type type;  // of activations and matrices
 
-    Extent tokens, sequences, rows;          // T, S, R
-    Extent tiles, pairs;                     // attention tiles; query-key pairs, which only the profiler reads
-    Extent first_tiles, first_pairs;         // tiles of the sequences' first tokens alone
-    Tensor ids, types, positions;            // (T,1) uint32
-    Tensor offsets;                          // (S+1,1) uint32
-    Tensor tile_list, first_tile_list;       // (tiles,4), (S,4) uint32
-    Tensor row_list;                         // (R,1) uint32
-    Tensor embeddings;                       // (T,H) fp32, with from_embeddings
-    std::vector<Tensor> inputs;              // those of the above that exist: bound by the session
-    std::vector<Tensor> results;             // fp32, on the host after a run
-    Tensor top_k_ids;                        // (R,k) uint32
+    Extent tokens, sequences, rows;     // T, S, R
+    Extent tiles, pairs;                // attention tiles; query-key pairs, which only the profiler reads
+    Extent first_tiles, first_pairs;    // tiles of the sequences' first tokens alone
+    Tensor ids, types, positions;       // (T,1) uint32
+    Tensor offsets;                     // (S+1,1) uint32
+    Tensor tile_list, first_tile_list;  // (tiles,4), (S,4) uint32
+    Tensor row_list;                    // (R,1) uint32
+    Tensor embeddings;                  // (T,H) fp32, with from_embeddings
+    std::vector<Tensor> inputs;         // those of the above that exist: bound by the session
+    std::vector<Tensor> results;        // fp32, on the host after a run
+    Tensor top_k_ids;                   // (R,k) uint32
     std::map<StorageId, const Weight*> bound_weights;
 
     /// The tensor of a weight; bound on first use.
@@ -57,23 +57,28 @@ void build(Graph& graph);
 /// (T,H) hidden state 0.
 Tensor embed(Graph& graph);
 
-/// Which rows the last layer computes: a pass that reads only some rows computes its last layer only for them.
+/// Which rows the last layer computes: a pass that reads only some rows computes its last layer only for
+/// them.
 struct LastRows {
     bool restricted = false;
-    Tensor list;           // (R,1) uint32 packed rows
-    Tensor tile_list;      // attention tiles that cover them
+    Tensor list;       // (R,1) uint32 packed rows
+    Tensor tile_list;  // attention tiles that cover them
     Extent tiles, pairs;
 };
 
 /// One encoder layer: (T,H) -> (T,H), or (R,H) when restricted. `output`, if given, receives the result.
-Tensor encoder_layer(Graph& graph, uint32_t layer, const Tensor& x, const LastRows& last, const Tensor* output);
+Tensor encoder_layer(Graph& graph, uint32_t layer, const Tensor& x, const LastRows& last,
+                     const Tensor* output);
 
 /// C = activation(A W^T + b), with W and b called `name`.weight and `name`.bias.
-void linear(Graph& graph, const std::string& label, const Tensor& output, const Tensor& input, const std::string& name,
-            ops::Activation activation = ops::Activation::none, const Tensor* residual = nullptr);
-void layer_norm(Graph& graph, const std::string& label, const Tensor& output, const Tensor& input, const std::string& name);
+void linear(Graph& graph, const std::string& label, const Tensor& output, const Tensor& input,
+            const std::string& name, ops::Activation activation = ops::Activation::none,
+            const Tensor* residual = nullptr);
+void layer_norm(Graph& graph, const std::string& label, const Tensor& output, const Tensor& input,
+                const std::string& name);
 
-/// Appends the model's head on the last hidden state: (T,H) for token heads, (S,H) or (R,H) where rows were restricted.
+/// Appends the model's head on the last hidden state: (T,H) for token heads, (S,H) or (R,H) where rows were
+/// restricted.
 void append_head(Graph& graph, const Tensor& last);
 
 }  // namespace vkbert

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::string_view query = "attention.self.query.";
 
-/// A weight and the parameters it is made of, in order: one, or the three projections that kernels use as one.
+/// A weight and the parameters it is made of, in order: one, or the three projections that kernels use as
+/// one.
 struct Slot {
     std::string name;
     Weight weight;
@@ -49,7 +50,9 @@ std::vector<Slot> slots(const ParameterTable& table, const ModelOptions& options
     return list;
 }
 
-uint64_t bytes(const Weight& w) { return uint64_t(w.rows) * w.columns * size_of(w.type); }
+uint64_t bytes(const Weight& w) {
+    return uint64_t(w.rows) * w.columns * size_of(w.type);
+}
 
 }  // namespace
 
@@ -59,7 +62,8 @@ WeightTable weight_table(const Config& config, const ModelOptions& options) {
     return table;
 }
 
-uint64_t Model::planned_bytes(const Capabilities& capabilities, const Config& config, const ModelOptions& options) {
+uint64_t Model::planned_bytes(const Capabilities& capabilities, const Config& config,
+                              const ModelOptions& options) {
     Arena arena(MemoryRole::device);
     for (const Slot& slot : slots(table_of(config, options), options)) arena.reserve(bytes(slot.weight));
     return arena.planned_bytes(capabilities);
@@ -109,14 +113,16 @@ std::unique_ptr<Model> Model::load(Device& device, const Config& config, const C
     model->fill(table, [&](size_t row, uint64_t first, std::span<std::byte> target, Type type) {
         const StoredTensor& tensor = *sources.tensors[row];
         if (type == Type::fp16)
-            checkpoint.read_fp16(tensor, first, {reinterpret_cast<uint16_t*>(target.data()), target.size() / 2});
+            checkpoint.read_fp16(tensor, first,
+                                 {reinterpret_cast<uint16_t*>(target.data()), target.size() / 2});
         else
             checkpoint.read(tensor, first, {reinterpret_cast<float*>(target.data()), target.size() / 4});
     });
     return model;
 }
 
-std::unique_ptr<Model> Model::random(Device& device, const Config& config, uint64_t seed, const ModelOptions& options) {
+std::unique_ptr<Model> Model::random(Device& device, const Config& config, uint64_t seed,
+                                     const ModelOptions& options) {
     const ParameterTable table = table_of(config, options);
     std::unique_ptr<Model> model(new Model(device, config, options));
     std::vector<float> values;

@@ -26,7 +26,8 @@ struct ModelOptions {
     Head head = Head::none;
     /// Load the pooler ([CLS] -> dense -> tanh) too. Heads that need it load it in any case.
     bool pooler = false;
-    /// The checkpoint has an encoder only: sessions then start from given embeddings (SessionOptions::from_embeddings).
+    /// The checkpoint has an encoder only: sessions then start from given embeddings
+    /// (SessionOptions::from_embeddings).
     bool without_embeddings = false;
     /// Called now and then while loading with (bytes done, bytes in all).
     std::function<void(uint64_t, uint64_t)> progress;
@@ -48,8 +49,8 @@ WeightTable weight_table(const Config&, const ModelOptions&);
 
 class Model {
   public:
-    /// Loads a checkpoint folder's parameters (bert/checkpoint.hpp). Throws invalid_input on a checkpoint that does not
-    /// fit the configuration, out_of_memory when the device cannot hold it.
+    /// Loads a checkpoint folder's parameters (bert/checkpoint.hpp). Throws invalid_input on a checkpoint
+    /// that does not fit the configuration, out_of_memory when the device cannot hold it.
     static std::unique_ptr<Model> load(Device&, const Config&, const Checkpoint&, const ModelOptions& = {});
     /// Random parameters by seed, for benchmarks and tests.
     static std::unique_ptr<Model> random(Device&, const Config&, uint64_t seed, const ModelOptions& = {});

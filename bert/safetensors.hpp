@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 #include "bert/stored_tensor.hpp"
 
 namespace vkbert {

@@ -13,10 +13,12 @@ struct Session::Graph : vkbert::Graph {
 
 namespace {
 
-constexpr uint64_t aligned(uint64_t bytes) { return (bytes + 255) / 256 * 256; }
+constexpr uint64_t aligned(uint64_t bytes) {
+    return (bytes + 255) / 256 * 256;
+}
 
-/// Bytes of one buffer that holds the storages of these tensors one after the other, with slack for kernels that read
-/// a little past the end.
+/// Bytes of one buffer that holds the storages of these tensors one after the other, with slack for kernels
+/// that read a little past the end.
 uint64_t packed_bytes(const Plan& plan, const std::vector<Tensor>& tensors) {
     uint64_t bytes = 0;
     for (const Tensor& t : tensors) bytes += aligned(plan.storages()[t.storage].bytes);
@@ -26,7 +28,8 @@ uint64_t packed_bytes(const Plan& plan, const std::vector<Tensor>& tensors) {
 std::vector<Tensor> outputs_of(const Graph& g) {
     std::vector<Tensor> outputs;
     for (const Tensor& t : g.results)
-        if (std::ranges::none_of(outputs, [&](const Tensor& o) { return o.storage == t.storage; })) outputs.push_back(t);
+        if (std::ranges::none_of(outputs, [&](const Tensor& o) { return o.storage == t.storage; }))
+            outputs.push_back(t);
     if (g.options.output == Output::top_k) outputs.push_back(g.top_k_ids);
     return outputs;
 }
@@ -39,7 +42,8 @@ void check_options(const Model& model, const SessionOptions& o) {
     if (o.output == Output::top_k && !masked)
         fail(ErrorCode::invalid_argument, "top-k words need a model loaded with its masked LM head");
     if (o.output == Output::top_k && (o.top_k < 1 || o.top_k > 128 || o.top_k > c.vocab_size))
-        fail(ErrorCode::invalid_argument, "top-k takes 1 to {} words, not {}", std::min(128u, c.vocab_size), o.top_k);
+        fail(ErrorCode::invalid_argument, "top-k takes 1 to {} words, not {}", std::min(128u, c.vocab_size),
+             o.top_k);
     if (o.output == Output::logits && model.head() == Head::none)
         fail(ErrorCode::invalid_argument, "logits need a model loaded with a head");
     if (o.layers.empty()) fail(ErrorCode::invalid_argument, "no hidden state is asked for");
@@ -54,12 +58,13 @@ uint32_t Session::max_tokens(const Capabilities& capabilities, const Config& con
     return uint32_t(std::min<uint64_t>({by_range / 64 * 64, capabilities.max_workgroup_count[0], 1u << 20}));
 }
 
-uint64_t Session::planned_bytes(const Capabilities& capabilities, const Config& config, const ModelOptions& model_options,
-                                const SessionOptions& options) {
+uint64_t Session::planned_bytes(const Capabilities& capabilities, const Config& config,
+                                const ModelOptions& model_options, const SessionOptions& options) {
     const WeightTable weights = weight_table(config, model_options);
     vkbert::Graph g(Plan(capabilities, options.kernels), config, weights, model_options, options);
     build(g);
-    return Recording::planned_bytes(g.plan) + packed_bytes(g.plan, g.inputs) + packed_bytes(g.plan, outputs_of(g));
+    return Recording::planned_bytes(g.plan) + packed_bytes(g.plan, g.inputs) +
+           packed_bytes(g.plan, outputs_of(g));
 }
 
 Session::Session(Model& model, const SessionOptions& options) : model_(model), options_(options) {
@@ -68,8 +73,8 @@ Session::Session(Model& model, const SessionOptions& options) : model_(model), o
     if (options.max_tokens > most)
         fail(ErrorCode::invalid_argument, "{} tokens a batch are over the {} that {} allows for this model",
              options.max_tokens, most, model.device().capabilities().device_name);
-    graph_ = std::make_unique<Graph>(Plan(model.device().capabilities(), options_.kernels), model.config(), model.weights(),
-                                     model.options(), options_);
+    graph_ = std::make_unique<Graph>(Plan(model.device().capabilities(), options_.kernels), model.config(),
+                                     model.weights(), model.options(), options_);
     build(*graph_);
     const Plan& plan = graph_->plan;
     std::map<StorageId, BufferRange> bound;
@@ -98,20 +103,23 @@ void Session::check(const Batch& batch) const {
     const Config& c = model_.config();
     const uint32_t T = batch.tokens(), S = batch.sequences();
     if (T > options_.max_tokens || S > options_.max_sequences || (batch.rows.size() > options_.max_rows))
-        fail(ErrorCode::invalid_argument, "a batch of {} tokens, {} sequences and {} rows is over the session's {}, {} and {}",
-             T, S, batch.rows.size(), options_.max_tokens, options_.max_sequences, options_.max_rows);
-    if (batch.offsets.empty() || batch.offsets.front() != 0 || batch.offsets.back() != T || batch.types.size() != T ||
-        batch.positions.size() != T || !std::ranges::is_sorted(batch.offsets))
-        fail(ErrorCode::invalid_argument, "a batch's offsets, types and positions do not fit its {} tokens", T);
+        fail(ErrorCode::invalid_argument,
+             "a batch of {} tokens, {} sequences and {} rows is over the session's {}, {} and {}", T, S,
+             batch.rows.size(), options_.max_tokens, options_.max_sequences, options_.max_rows);
+    if (batch.offsets.empty() || batch.offsets.front() != 0 || batch.offsets.back() != T ||
+        batch.types.size() != T || batch.positions.size() != T || !std::ranges::is_sorted(batch.offsets))
+        fail(ErrorCode::invalid_argument, "a batch's offsets, types and positions do not fit its {} tokens",
+             T);
     for (uint32_t t = 0; t < T; ++t) {
         if (!options_.from_embeddings && batch.ids[t] >= c.vocab_size)
-            fail(ErrorCode::invalid_argument, "token {} has id {}: the model's vocabulary has {} words", t, batch.ids[t],
-                 c.vocab_size);
+            fail(ErrorCode::invalid_argument, "token {} has id {}: the model's vocabulary has {} words", t,
+                 batch.ids[t], c.vocab_size);
         if (batch.types[t] >= c.type_vocab_size)
-            fail(ErrorCode::invalid_argument, "token {} has segment {}: the model knows {}", t, batch.types[t],
-                 c.type_vocab_size);
+            fail(ErrorCode::invalid_argument, "token {} has segment {}: the model knows {}", t,
+                 batch.types[t], c.type_vocab_size);
         if (batch.positions[t] >= c.max_position_embeddings)
-            fail(ErrorCode::invalid_argument, "token {} is at position {}: the model has {} positions, truncate the text", t,
+            fail(ErrorCode::invalid_argument,
+                 "token {} is at position {}: the model has {} positions, truncate the text", t,
                  batch.positions[t], c.max_position_embeddings);
     }
     for (const uint32_t row : batch.rows)
@@ -121,7 +129,8 @@ void Session::check(const Batch& batch) const {
 template <typename T>
 void Session::put(const Tensor& tensor, std::span<const T> values) {
     const BufferRange& range = inputs_.at(tensor.storage);
-    if (!values.empty()) std::memcpy(range.buffer->mapped() + range.offset, values.data(), values.size_bytes());
+    if (!values.empty())
+        std::memcpy(range.buffer->mapped() + range.offset, values.data(), values.size_bytes());
 }
 
 void Session::set_input(const Batch& batch) {
@@ -155,8 +164,9 @@ void Session::set_input(const Batch& batch) {
 
 void Session::set_embeddings(std::span<const float> values) {
     if (!options_.from_embeddings || values.size() != size_t(tokens_) * model_.config().hidden_size)
-        fail(ErrorCode::invalid_argument, "{} embedding values do not fit {} tokens of a session {} embeddings", values.size(),
-             tokens_, options_.from_embeddings ? "from" : "that is not from");
+        fail(ErrorCode::invalid_argument,
+             "{} embedding values do not fit {} tokens of a session {} embeddings", values.size(), tokens_,
+             options_.from_embeddings ? "from" : "that is not from");
     put<float>(graph_->embeddings, values);
     input_.flush(0, input_.bytes());
 }
@@ -171,7 +181,8 @@ Matrix Session::read(size_t which) {
     download(model_.device(), outputs_.at(t.storage), t.offset, std::as_writable_bytes(std::span(m.values)));
     if (pitch != m.columns)
         for (size_t row = 1; row < m.rows; ++row)
-            std::copy_n(m.values.begin() + ptrdiff_t(row * pitch), m.columns, m.values.begin() + ptrdiff_t(row * m.columns));
+            std::copy_n(m.values.begin() + ptrdiff_t(row * pitch), m.columns,
+                        m.values.begin() + ptrdiff_t(row * m.columns));
     m.values.resize(size_t(m.rows) * m.columns);
     return m;
 }
@@ -179,10 +190,13 @@ Matrix Session::read(size_t which) {
 std::vector<uint32_t> Session::read_top_k_ids() {
     if (options_.output != Output::top_k) fail(ErrorCode::invalid_argument, "this session computes no top-k");
     std::vector<uint32_t> ids(size_t(rows_) * options_.top_k);
-    download(model_.device(), outputs_.at(graph_->top_k_ids.storage), 0, std::as_writable_bytes(std::span(ids)));
+    download(model_.device(), outputs_.at(graph_->top_k_ids.storage), 0,
+             std::as_writable_bytes(std::span(ids)));
     return ids;
 }
 
-size_t Session::results() const { return graph_->results.size(); }
+size_t Session::results() const {
+    return graph_->results.size();
+}
 
 }  // namespace vkbert

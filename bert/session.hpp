@@ -24,18 +24,19 @@ enum class Output : uint8_t {
 
 struct SessionOptions {
     Output output = Output::hidden_states;
-    uint32_t max_tokens = 4096;     // T at most
-    uint32_t max_sequences = 256;   // S at most
-    uint32_t max_rows = 64;         // R at most (masked LM)
-    /// Hidden states wanted: 0 is the embeddings' output, 1..L the layers', negative counts from the end (-1 the last).
+    uint32_t max_tokens = 4096;    // T at most
+    uint32_t max_sequences = 256;  // S at most
+    uint32_t max_rows = 64;        // R at most (masked LM)
+    /// Hidden states wanted: 0 is the embeddings' output, 1..L the layers', negative counts from the end (-1
+    /// the last).
     std::vector<int> layers{-1};
     ops::Pooling pooling = ops::Pooling::mean;
-    bool normalize = false;         // sentence: rows of length 1
+    bool normalize = false;  // sentence: rows of length 1
     uint32_t top_k = 5;
-    bool causal = false;            // attend to the left only (the paper's LTR ablation)
-    bool from_embeddings = false;   // set_embeddings() instead of word pieces: hidden state 0 is given
+    bool causal = false;           // attend to the left only (the paper's LTR ablation)
+    bool from_embeddings = false;  // set_embeddings() instead of word pieces: hidden state 0 is given
     bool profile = false;
-    KernelChoices kernels;          // forced variants
+    KernelChoices kernels;  // forced variants
 };
 
 /// A matrix on the host.
@@ -51,12 +52,13 @@ class Session {
     Session(const Session&) = delete;
 
     /// Device memory that a session of these options allocates, computed without a device.
-    static uint64_t planned_bytes(const Capabilities&, const Config&, const ModelOptions&, const SessionOptions&);
+    static uint64_t planned_bytes(const Capabilities&, const Config&, const ModelOptions&,
+                                  const SessionOptions&);
     /// Largest max_tokens that the device's limits allow a session on this model.
     static uint32_t max_tokens(const Capabilities&, const Config&, Precision);
 
-    /// Copies a batch in. Throws invalid_argument when it is over the session's size or the model's vocabulary,
-    /// segments or positions. Not while a run is under way.
+    /// Copies a batch in. Throws invalid_argument when it is over the session's size or the model's
+    /// vocabulary, segments or positions. Not while a run is under way.
     void set_input(const Batch& batch);
     /// Hidden state 0 (T,H) of the batch set last, for sessions made with from_embeddings.
     void set_embeddings(std::span<const float> values);
@@ -65,7 +67,8 @@ class Session {
     void wait(uint64_t ticket) { recording_->wait(ticket); }
     void run() { recording_->run(); }
 
-    /// After a run: result `which` (one a layer for hidden_states and sentence, else one). For top_k the probabilities.
+    /// After a run: result `which` (one a layer for hidden_states and sentence, else one). For top_k the
+    /// probabilities.
     Matrix read(size_t which = 0);
     /// After a run with Output::top_k: word ids, as many as read().values.
     std::vector<uint32_t> read_top_k_ids();

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "runtime/file.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 
@@ -34,6 +34,16 @@ CacheHeader header_for(const Capabilities& c, std::span<const std::byte> data) {
     return h;
 }
 
+/// The bytes of the cache file, or none when there is none that can be read.
+std::string stored_file(const std::string& path) {
+    constexpr uint64_t most = 256 << 20;
+    try {
+        return path.empty() ? std::string() : read_text_file(path, most);
+    } catch (const Error&) {
+        return {};
+    }
+}
+
 }  // namespace
 
 std::string PipelineCache::path() const {
@@ -45,22 +55,18 @@ std::string PipelineCache::path() const {
 }
 
 PipelineCache::PipelineCache(Device& device) : device_(device) {
-    std::vector<std::byte> file;
+    const std::string file = stored_file(path());
     std::span<const std::byte> data;
-    if (const std::string name = path(); !name.empty())
-        if (auto bytes = read_file(name)) {
-            file = std::move(*bytes);
-            CacheHeader stored;
-            if (file.size() > sizeof stored) {
-                std::memcpy(&stored, file.data(), sizeof stored);
-                data = std::span<const std::byte>(file).subspan(sizeof stored);
-                const CacheHeader expected = header_for(device.capabilities(), data);
-                if (std::memcmp(&stored, &expected, sizeof stored) == 0)
-                    checksum_ = stored.checksum;
-                else
-                    data = {};
-            }
-        }
+    CacheHeader stored;
+    if (file.size() > sizeof stored) {
+        std::memcpy(&stored, file.data(), sizeof stored);
+        data = std::as_bytes(std::span(file)).subspan(sizeof stored);
+        const CacheHeader expected = header_for(device.capabilities(), data);
+        if (std::memcmp(&stored, &expected, sizeof stored) == 0)
+            checksum_ = stored.checksum;
+        else
+            data = {};
+    }
     VkPipelineCacheCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO;
     info.initialDataSize = data.size();
@@ -100,9 +106,11 @@ bool PipelineCache::save() {
     }
     std::error_code error;
     std::filesystem::create_directories(device_.pipeline_cache_folder(), error);
-    const std::span<const std::byte> parts[] = {std::as_bytes(std::span(&header, 1)), data};
     try {
-        write_file(name, parts);
+        AtomicFile file(name);
+        file.write(std::as_bytes(std::span(&header, 1)));
+        file.write(data);
+        file.commit();
     } catch (const Error&) {  // a cache that cannot be kept costs time at the next start, nothing else
         return false;
     }

@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "runtime/file.hpp"
+#include "runtime/files.hpp"
 #include "tests/affine.hpp"
 #include "tests/test_device.hpp"
 
@@ -93,42 +93,42 @@ TEST_F(PipelinesTest, DamagedAndForeignFilesAreIgnoredAndReplaced) {
     ASSERT_TRUE(session());
     ASSERT_EQ(files().size(), 1u);
     const std::string path = files()[0].string();
-    const std::vector<std::byte> good = *read_file(path);
+    using Bytes = std::string;
+    const Bytes good = read_text_file(path, 1 << 20);
     ASSERT_GT(good.size(), 64u);
-    using Bytes = std::vector<std::byte>;
     const std::pair<const char*, std::function<void(Bytes&)>> damages[] = {
         {"empty", [](Bytes& b) { b.clear(); }},
         {"one byte", [](Bytes& b) { b.resize(1); }},
         {"half a header", [](Bytes& b) { b.resize(30); }},
         {"a header alone", [](Bytes& b) { b.resize(56); }},
         {"truncated", [](Bytes& b) { b.pop_back(); }},
-        {"trailing byte", [](Bytes& b) { b.push_back(std::byte{1}); }},
-        {"magic", [](Bytes& b) { b[0] ^= std::byte{1}; }},
-        {"version", [](Bytes& b) { b[4] ^= std::byte{1}; }},
-        {"another driver", [](Bytes& b) { b[8] ^= std::byte{1}; }},
-        {"another vendor", [](Bytes& b) { b[24] ^= std::byte{1}; }},
-        {"another device", [](Bytes& b) { b[28] ^= std::byte{1}; }},
-        {"another driver version", [](Bytes& b) { b[32] ^= std::byte{1}; }},
-        {"absurd length", [](Bytes& b) { b[47] = std::byte{0xff}; }},
-        {"checksum", [](Bytes& b) { b[48] ^= std::byte{1}; }},
-        {"flipped data bit", [](Bytes& b) { b[60] ^= std::byte{0x40}; }},
-        {"a megabyte of noise", [](Bytes& b) { b.assign(1 << 20, std::byte{0xa5}); }},
+        {"trailing byte", [](Bytes& b) { b.push_back(1); }},
+        {"magic", [](Bytes& b) { b[0] ^= 1; }},
+        {"version", [](Bytes& b) { b[4] ^= 1; }},
+        {"another driver", [](Bytes& b) { b[8] ^= 1; }},
+        {"another vendor", [](Bytes& b) { b[24] ^= 1; }},
+        {"another device", [](Bytes& b) { b[28] ^= 1; }},
+        {"another driver version", [](Bytes& b) { b[32] ^= 1; }},
+        {"absurd length", [](Bytes& b) { b[47] = char(0xff); }},
+        {"checksum", [](Bytes& b) { b[48] ^= 1; }},
+        {"flipped data bit", [](Bytes& b) { b[60] ^= 0x40; }},
+        {"a megabyte of noise", [](Bytes& b) { b.assign(1 << 20, char(0xa5)); }},
     };
     for (const auto& [name, damage] : damages) {
         Bytes bytes = good;
         damage(bytes);
-        const std::span<const std::byte> parts[] = {bytes};
-        write_file(path, parts);
+        AtomicFile file(path);
+        file.write(bytes);
+        file.commit();
         EXPECT_TRUE(session()) << name;
         EXPECT_EQ(files().size(), 1u) << name;
-        EXPECT_NE(*read_file(path), bytes) << name << ": replaced by a good one";
+        EXPECT_NE(read_text_file(path, 1 << 20), bytes) << name << ": replaced by a good one";
     }
 }
 
 TEST_F(PipelinesTest, AFolderThatCannotBeWrittenIsNoError) {
     const fs::path blocked = folder_ / "file";
-    const std::span<const std::byte> nothing[] = {std::span<const std::byte>()};
-    write_file(blocked.string(), nothing);
+    AtomicFile(blocked).commit();
     for (const fs::path& bad : {blocked, blocked / "below", fs::path("/proc/nowhere/below")}) {
         const auto device = another_device(bad.string());
         PipelineCache pipelines(*device);

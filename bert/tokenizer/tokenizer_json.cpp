@@ -5,7 +5,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 #include "bert/tokenizer/json_vocabulary.hpp"
 #include "bert/tokenizer/tokenizer_builder.hpp"
 #include "runtime/error.hpp"

@@ -1,7 +1,7 @@
 // vocab.txt, and the factory functions.
 #include <algorithm>
 
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 #include "bert/tokenizer/tokenizer_builder.hpp"
 #include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"

@@ -1,4 +1,4 @@
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
