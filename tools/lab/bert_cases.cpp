@@ -22,6 +22,7 @@ struct Linear {
     uint32_t in, out;
     bool bias, residual;
     ops::Activation activation;
+    bool logits = false;  // the result is fp32 whatever the type of the weights
 };
 
 /// y(T,out) = activation(x(T,in) W(out,in)^T + bias) + residual
@@ -35,8 +36,9 @@ Case linear(const Linear& layer, uint32_t tokens, Type type) {
                 options.activation = layer.activation;
                 if (layer.bias) options.bias = &bias;
                 if (layer.residual) options.residual = &residual;
-                ops::matmul(plan, layer.name, make("y", rows, layer.out, type),
-                            make("x", rows, layer.in, type), make("w", layer.out, layer.in, type), options);
+                const Tensor y = make("y", rows, (layer.out + 3) / 4 * 4, layer.logits ? Type::fp32 : type);
+                ops::matmul(plan, layer.name, y.columns_at(0, layer.out), make("x", rows, layer.in, type),
+                            make("w", layer.out, layer.in, type), options);
             }};
 }
 
@@ -87,7 +89,7 @@ void add_matmuls(std::vector<Case>& cases) {
         for (const uint32_t tokens : {1024u, 32u})
             for (const Linear& layer : layers) cases.push_back(linear(layer, tokens, type));
         cases.push_back(linear({"pooler", hidden, hidden, true, false, tanh}, sequences, type));
-        cases.push_back(linear({"decoder", hidden, vocabulary, true, false, none}, 32, type));
+        cases.push_back(linear({"decoder", hidden, vocabulary, true, false, none, true}, 32, type));
         for (const auto orientation : {ops::Orientation::nn, ops::Orientation::tn})
             cases.push_back(gradient(orientation, 1024, type));
     }
