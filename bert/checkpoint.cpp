@@ -98,7 +98,7 @@ std::map<std::string, std::string> read_weight_map(const fs::path& index) {
         const std::string name = shard.is_string() ? shard.get<std::string>() : "";
         // Shards lie beside the index: nothing in a downloaded file may point anywhere else.
         if (name.empty() || name == "." || name == ".." || name.find_first_of("/\\") != std::string::npos ||
-            name.find('\0') != std::string::npos)
+            std::any_of(name.begin(), name.end(), [](unsigned char c) { return c < 0x20; }))
             fail(ErrorCode::invalid_input, "{}: weight_map of {}: {} is not a file name", index.string(),
                  nlohmann::json(tensor).dump(), shard.dump());
         shards[tensor] = name;
@@ -156,8 +156,8 @@ void Checkpoint::add_shards(const fs::path& index) {
     for (const auto& [tensor, shard] : weight_map) {
         const StoredTensor* stored = find(tensor);
         if (!stored || stored->file != shards[shard])
-            fail(ErrorCode::invalid_input, "{}: tensor '{}' is not in {} as weight_map says", index.string(),
-                 tensor, shard);
+            fail(ErrorCode::invalid_input, "{}: tensor {} is not in {} as weight_map says", index.string(),
+                 nlohmann::json(tensor).dump(), shard);
     }
 }
 

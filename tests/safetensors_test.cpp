@@ -308,8 +308,8 @@ TEST(Safetensors, ReadsShards) {
         {R"({"a":7})", "is not a file name"},
         {R"({"a":"x-1.safetensors\u0000"})", "is not a file name"},
         {R"({"a":"absent.safetensors"})", "absent.safetensors: No such file"},
-        {R"({"a":"x-1.safetensors","b":"x-1.safetensors"})", "tensor 'b' is not in x-1.safetensors"},
-        {R"({"a":"x-2.safetensors","b":"x-1.safetensors"})", "tensor 'a' is not in x-2.safetensors"},
+        {R"({"a":"x-1.safetensors","b":"x-1.safetensors"})", "tensor \"b\" is not in x-1.safetensors"},
+        {R"({"a":"x-2.safetensors","b":"x-1.safetensors"})", "tensor \"a\" is not in x-2.safetensors"},
     };
     for (const auto& bad : cases) {
         index(bad.map);
