@@ -188,7 +188,8 @@ def compare_vocabulary(comparison, name, path, options, texts, points, count):
         limits = [f"max={most}", f"stride={stride}", f"truncation={strategy}", "full"]
         if most - stride <= 8 and stride:  # the reference aborts where the stride does not fit
             continue
-        comparison.run(f"{name} {' '.join(limits)}: pairs", path, options + limits, long_pairs if stride == 0 else [])
+        if stride == 0:
+            comparison.run(f"{name} {' '.join(limits)}: pairs", path, options + limits, long_pairs)
         if strategy == "only_second":
             answerable = [(" ".join(a.split()[:3])[:8], b) for a, b in long_pairs]
             if most - stride >= 40:

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"
 
 namespace vkbert {
@@ -43,7 +44,8 @@ class Reader final : public nlohmann::json_sax<Json> {
     bool in_vocabulary() const { return vocabulary_depth_ != 0 && open_.size() == vocabulary_depth_; }
 
     [[noreturn]] void reject_id() const {
-        fail(ErrorCode::invalid_input, "{}: the id of token \"{}\" is not a number in range", name_, key_);
+        fail(ErrorCode::invalid_input, "{}: the id of token \"{}\" is not a number in range", name_,
+             utf8::printable(key_));
     }
 
     Json* place(Json&& value) {

@@ -31,10 +31,10 @@ struct TokenizerOptions {
     std::string continuing_subword_prefix = "##";
     size_t max_input_chars_per_word = 100;  ///< longer words become unk_token
     /// Added after the five tokens above (which need not be listed); new texts get the next free ids.
-    std::vector<AddedToken> added_tokens;
+    std::vector<AddedToken> added_tokens = {};
     /// Words that stay whole and as they are where white space surrounds them. They must be in the
     /// vocabulary.
-    std::vector<std::string> never_split;
+    std::vector<std::string> never_split = {};
     std::optional<size_t> model_max_length = {};  ///< for callers; encode() does not use it
     bool clean_up_decoded = true;            ///< decode() removes the space before punctuation
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"
 
 namespace vkbert {
@@ -30,7 +31,9 @@ void TokenizerBuilder::add_option_tokens() {
 
 int32_t TokenizerBuilder::required(const std::string& token, const char* role) const {
     const std::optional<int32_t> id = vocabulary->id(token);
-    if (!id) fail(ErrorCode::invalid_input, "{}: no {} token \"{}\" in the vocabulary", name, role, token);
+    if (!id)
+        fail(ErrorCode::invalid_input, "{}: no {} token \"{}\" in the vocabulary", name, role,
+             utf8::printable(token));
     return *id;
 }
 
@@ -40,7 +43,8 @@ void TokenizerBuilder::assign_ids() {
         const int32_t next = static_cast<int32_t>(vocabulary->size());
         if (!known && entry.id && vocabulary->token(*entry.id)) {
             fail(ErrorCode::invalid_input, "{}: added token \"{}\" has the id {} of the token \"{}\"", name,
-                 entry.token.content, *entry.id, *vocabulary->token(*entry.id));
+                 utf8::printable(entry.token.content), *entry.id,
+                 utf8::printable(*vocabulary->token(*entry.id)));
         }
         if (!known) vocabulary->add_whole(entry.token.content, entry.id.value_or(next));
         entry.id = known ? *known : entry.id.value_or(next);
@@ -68,6 +72,13 @@ Tokenizer TokenizerBuilder::build() {
         post->pair = post->single;
         post->pair.push_back({Piece::second, -1, 1});
         post->pair.push_back({Piece::special, sep, 1});
+    }
+    for (const auto* pieces : {&post->single, &post->pair}) {
+        for (const TemplatePiece& piece : *pieces) {
+            if (piece.kind != TemplatePiece::special || vocabulary->token(piece.id)) continue;
+            fail(ErrorCode::invalid_input,
+                 "{}: special token {} of the post_processor is not in the vocabulary", name, piece.id);
+        }
     }
     std::vector<bool> special(vocabulary->size());
     std::vector<AddedTokenMatcher::Entry> raw, normalized;

@@ -8,6 +8,7 @@
 #include "runtime/files.hpp"
 #include "bert/tokenizer/json_vocabulary.hpp"
 #include "bert/tokenizer/tokenizer_builder.hpp"
+#include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"
 
 namespace vkbert {
@@ -93,7 +94,7 @@ void read_vocabulary(const TokenizerJson& json, TokenizerBuilder& builder) {
     for (const TokenizerJson::Token& token : json.vocabulary) {
         if (const auto other = vocabulary.token(token.id)) {
             fail(ErrorCode::invalid_input, "{}: the tokens \"{}\" and \"{}\" both have the id {}",
-                 builder.name, *other, json.text(token), token.id);
+                 builder.name, utf8::printable(*other), utf8::printable(json.text(token)), token.id);
         }
         vocabulary.add(json.text(token), token.id);
     }

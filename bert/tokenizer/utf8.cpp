@@ -41,4 +41,16 @@ std::optional<size_t> find_invalid(std::string_view text) {
     return std::nullopt;
 }
 
+std::string printable(std::string_view text) {
+    constexpr size_t most = 60;
+    const char *at = text.data(), *end = at + text.size();
+    while (at < end && static_cast<size_t>(at - text.data()) < most)
+        at += length(static_cast<unsigned char>(*at));
+    std::string result(text.data(), at);
+    for (char& c : result) {
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+    }
+    return at < end ? result + "..." : result;
+}
+
 }  // namespace vkbert::utf8

@@ -74,6 +74,9 @@ inline size_t count(std::string_view text) {
     return result;
 }
 
+/// Text for a one-line message: cut short, control characters as '?'.
+std::string printable(std::string_view text);
+
 /// First byte of the code point before `at`; `at` must not be the beginning of the valid text.
 inline const char* previous(const char* at) {
     do {

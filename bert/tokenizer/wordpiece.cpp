@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"
 
 namespace vkbert {
@@ -76,7 +77,8 @@ std::string_view Vocabulary::store(std::string_view text, int32_t id) {
              text.size(), longest_text);
     }
     if (id < 0 || static_cast<size_t>(id) > added_ * 2 + spare_ids) {
-        fail(ErrorCode::invalid_input, "token \"{}\" has the id {}, which is out of range", text, id);
+        fail(ErrorCode::invalid_input, "token \"{}\" has the id {}, which is out of range",
+             utf8::printable(text), id);
     }
     ++added_;
     if (static_cast<size_t>(id) >= by_id_.size()) by_id_.resize(static_cast<size_t>(id) + 1);
