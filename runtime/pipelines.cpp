@@ -10,24 +10,24 @@ namespace vkbert {
 
 namespace {
 
-/// What precedes the driver's data in a cache file, so that a torn or foreign file is never handed to a
-/// driver.
+/// What precedes the keys (8 bytes each) and the driver's data in a cache file, so that a torn or foreign
+/// file is never handed to a driver.
 struct CacheHeader {
     char magic[4] = {'V', 'K', 'B', 'C'};
-    uint32_t version = 1;
+    uint32_t version = 2;
     uint8_t uuid[16] = {};
-    uint32_t vendor_id = 0, device_id = 0, driver_version = 0, reserved = 0;
-    uint64_t bytes = 0, checksum = 0;
+    uint32_t vendor_id = 0, device_id = 0, driver_version = 0, keys = 0;
+    uint64_t bytes = 0, checksum = 0;  // of the keys and the driver's data
 };
 
-uint64_t fnv1a(std::span<const std::byte> bytes) {
-    uint64_t hash = 14695981039346656037ull;
+uint64_t fnv1a(std::span<const std::byte> bytes, uint64_t hash = 14695981039346656037ull) {
     for (const std::byte b : bytes) hash = (hash ^ uint64_t(b)) * 1099511628211ull;
     return hash;
 }
 
-CacheHeader header_for(const Capabilities& c, std::span<const std::byte> data) {
+CacheHeader header_for(const Capabilities& c, std::span<const std::byte> data, uint32_t keys) {
     CacheHeader h;
+    h.keys = keys;
     std::memcpy(h.uuid, c.pipeline_cache_uuid, 16);
     h.vendor_id = c.vendor_id, h.device_id = c.device_id, h.driver_version = c.driver_version;
     h.bytes = data.size(), h.checksum = fnv1a(data);
@@ -54,26 +54,33 @@ std::string PipelineCache::path() const {
     return (std::filesystem::path(device_.pipeline_cache_folder()) / name).string();
 }
 
-PipelineCache::PipelineCache(Device& device) : device_(device) {
+/// The driver's data in the file; empty when there is none that can be trusted.
+std::vector<std::byte> PipelineCache::load() {
     const std::string file = stored_file(path());
-    std::span<const std::byte> data;
     CacheHeader stored;
-    if (file.size() > sizeof stored) {
-        std::memcpy(&stored, file.data(), sizeof stored);
-        data = std::as_bytes(std::span(file)).subspan(sizeof stored);
-        const CacheHeader expected = header_for(device.capabilities(), data);
-        if (std::memcmp(&stored, &expected, sizeof stored) == 0)
-            checksum_ = stored.checksum;
-        else
-            data = {};
+    if (file.size() < sizeof stored) return {};
+    std::memcpy(&stored, file.data(), sizeof stored);
+    const auto body = std::as_bytes(std::span(file)).subspan(sizeof stored);
+    const CacheHeader expected = header_for(device_.capabilities(), body, stored.keys);
+    if (std::memcmp(&stored, &expected, sizeof stored) != 0 || stored.keys > body.size() / 8) return {};
+    for (size_t i = 0; i < stored.keys; ++i) {
+        uint64_t key = 0;
+        std::memcpy(&key, body.data() + 8 * i, 8);
+        keys_on_disk_.insert(key);
     }
+    const auto data = body.subspan(8 * size_t(stored.keys));
+    return {data.begin(), data.end()};
+}
+
+PipelineCache::PipelineCache(Device& device) : device_(device) {
+    const std::vector<std::byte> data = load();
     VkPipelineCacheCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO;
     info.initialDataSize = data.size();
     info.pInitialData = data.data();
     const auto& f = device.functions();
-    if (!data.empty() && f.vkCreatePipelineCache(device.handle(), &info, nullptr, &cache_) == VK_SUCCESS)
-        return;
+    if (f.vkCreatePipelineCache(device.handle(), &info, nullptr, &cache_) == VK_SUCCESS) return;
+    keys_on_disk_.clear();
     info.initialDataSize = 0;
     device.check(f.vkCreatePipelineCache(device.handle(), &info, nullptr, &cache_), "vkCreatePipelineCache");
 }
@@ -89,33 +96,51 @@ PipelineCache::~PipelineCache() {
     if (cache_) f.vkDestroyPipelineCache(device_.handle(), cache_, nullptr);
 }
 
+std::set<uint64_t> PipelineCache::keys() const {
+    std::set<uint64_t> all;
+    for (const auto& [key, pipeline] : pipelines_) {
+        const uint32_t rest[] = {key.push_bytes, key.subgroup_size};
+        uint64_t hash = fnv1a(std::as_bytes(key.shader->code));
+        hash = fnv1a(std::as_bytes(std::span(key.constants)), hash);
+        hash = fnv1a(std::as_bytes(std::span(key.bindings)), hash);
+        all.insert(fnv1a(std::as_bytes(std::span(rest)), hash));
+    }
+    return all;
+}
+
 bool PipelineCache::save() {
     const std::lock_guard lock(mutex_);
     const std::string name = path();
-    if (name.empty() || compiled_ == saved_) return !name.empty();
+    if (name.empty()) return false;
+    // Whether something is new is told by our own keys: the drivers' data may differ from run to run though
+    // nothing was compiled, and SwiftShader's grows each time. Most starts thus write, and sync, nothing.
+    std::set<uint64_t> all = keys();
+    if (std::includes(keys_on_disk_.begin(), keys_on_disk_.end(), all.begin(), all.end())) return true;
+    all.insert(keys_on_disk_.begin(), keys_on_disk_.end());
     const auto& f = device_.functions();
     size_t size = 0;
     if (f.vkGetPipelineCacheData(device_.handle(), cache_, &size, nullptr) != VK_SUCCESS) return false;
-    std::vector<std::byte> data(size);
-    if (f.vkGetPipelineCacheData(device_.handle(), cache_, &size, data.data()) != VK_SUCCESS) return false;
-    data.resize(size);
-    const CacheHeader header = header_for(device_.capabilities(), data);
-    if (header.checksum == checksum_) {  // every pipeline came from the file: spare the next start an fsync
-        saved_ = compiled_;
-        return true;
+    std::vector<std::byte> body(8 * all.size() + size);
+    size_t end = 0;
+    for (const uint64_t key : all) {
+        std::memcpy(body.data() + end, &key, 8);
+        end += 8;
     }
+    if (f.vkGetPipelineCacheData(device_.handle(), cache_, &size, body.data() + end) != VK_SUCCESS)
+        return false;
+    body.resize(end + size);
+    const CacheHeader header = header_for(device_.capabilities(), body, uint32_t(all.size()));
     std::error_code error;
     std::filesystem::create_directories(device_.pipeline_cache_folder(), error);
     try {
         AtomicFile file(name);
         file.write(std::as_bytes(std::span(&header, 1)));
-        file.write(data);
+        file.write(body);
         file.commit();
     } catch (const Error&) {  // a cache that cannot be kept costs time at the next start, nothing else
         return false;
     }
-    saved_ = compiled_;
-    checksum_ = header.checksum;
+    keys_on_disk_ = std::move(all);
     return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,8 @@ class PipelineCache {
     /// cannot.
     std::vector<PipelineStatistic> statistics(const Kernel& kernel, const std::vector<uint32_t>& constants,
                                               uint32_t push_bytes);
-    /// Writes the cache to disk if pipelines were compiled since it was loaded and the driver's data changed
-    /// by that. Failures are not errors: returns false.
+    /// Writes the cache to disk if a pipeline was compiled that the file does not know. Failures are not
+    /// errors: returns false.
     bool save();
     size_t compiled() const { return compiled_; }
 
@@ -55,13 +56,15 @@ class PipelineCache {
     Pipeline create(const Kernel&, const std::vector<uint32_t>& all_constants, uint32_t push_bytes,
                     VkPipelineCreateFlags flags);
     std::string path() const;
+    std::vector<std::byte> load();
+    std::set<uint64_t> keys() const;
 
     Device& device_;
     VkPipelineCache cache_ = VK_NULL_HANDLE;
     std::map<Key, Pipeline> pipelines_;
     std::map<const Shader*, VkShaderModule> modules_;
-    size_t compiled_ = 0, saved_ = 0;
-    uint64_t checksum_ = 0;  // of the driver's data on disk
+    size_t compiled_ = 0;
+    std::set<uint64_t> keys_on_disk_;  // hashes of the pipelines that the file knows
     std::mutex mutex_;
 };
 

@@ -48,10 +48,10 @@ class PipelinesTest : public testing::Test {
         return found;
     }
     /// A process that starts, compiles one pipeline and ends: what save() says.
-    bool session() const {
+    bool session(uint32_t shift = 1) const {
         const auto device = another_device(cache().string());
         PipelineCache pipelines(*device);
-        EXPECT_NE(pipelines.get(affine(), {1}, 12).pipeline, VkPipeline(VK_NULL_HANDLE));
+        EXPECT_NE(pipelines.get(affine(), {shift}, 12).pipeline, VkPipeline(VK_NULL_HANDLE));
         return pipelines.save();
     }
     fs::path folder_;
@@ -81,6 +81,14 @@ TEST_F(PipelinesTest, SavedOnceAndReloaded) {
     ASSERT_EQ(files().size(), 1u) << "no temporary files stay";
     ASSERT_EQ(stat(files()[0].c_str(), &second), 0);
     EXPECT_EQ(first.st_ino, second.st_ino) << "what came from the file is not written again";
+    EXPECT_TRUE(session(2));
+    ASSERT_EQ(stat(files()[0].c_str(), &second), 0);
+    EXPECT_NE(first.st_ino, second.st_ino) << "a new pipeline is";
+    EXPECT_GT(second.st_size, first.st_size);
+    EXPECT_TRUE(session(1));
+    EXPECT_TRUE(session(2));
+    ASSERT_EQ(stat(files()[0].c_str(), &first), 0);
+    EXPECT_EQ(first.st_ino, second.st_ino) << "the file knows both";
 }
 
 TEST_F(PipelinesTest, NoFolderKeepsNothing) {
@@ -109,6 +117,7 @@ TEST_F(PipelinesTest, DamagedAndForeignFilesAreIgnoredAndReplaced) {
         {"another vendor", [](Bytes& b) { b[24] ^= 1; }},
         {"another device", [](Bytes& b) { b[28] ^= 1; }},
         {"another driver version", [](Bytes& b) { b[32] ^= 1; }},
+        {"absurd number of keys", [](Bytes& b) { b[39] = char(0xff); }},
         {"absurd length", [](Bytes& b) { b[47] = char(0xff); }},
         {"checksum", [](Bytes& b) { b[48] ^= 1; }},
         {"flipped data bit", [](Bytes& b) { b[60] ^= 0x40; }},
