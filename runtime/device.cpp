@@ -47,6 +47,7 @@ struct FeatureChain {
     VkPhysicalDeviceFeatures2 features{};
     VkPhysicalDeviceBufferDeviceAddressFeatures address{};
     VkPhysicalDeviceSubgroupSizeControlFeatures control{};
+    VkPhysicalDeviceTimelineSemaphoreFeatures timeline{};
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executable{};
     std::vector<const char*> extensions;
 
@@ -64,6 +65,10 @@ struct FeatureChain {
              VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME);
         link(c.subgroup_size_control, control, c.api_version >= VK_API_VERSION_1_3,
              VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+        timeline.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES;
+        timeline.timelineSemaphore = VK_TRUE;
+        link(c.timeline_semaphore, timeline, c.api_version >= VK_API_VERSION_1_2,
+             VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME);
         link(c.pipeline_statistics, executable, false, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     }
     FeatureChain(const FeatureChain&) = delete;
@@ -79,15 +84,20 @@ struct FeatureChain {
 
 /// Takes away what an engine has not enabled on its device.
 void restrict_to_enabled(Capabilities& c, const AdoptedDevice& adopted) {
-    bool int64 = false, address = false, control = false, full = false;
+    bool int64 = false, address = false, control = false, full = false, timeline = false;
     if (const auto* f = adopted.enabled_features) {
         int64 = f->features.shaderInt64;
         for (auto* s = static_cast<const VkBaseInStructure*>(f->pNext); s; s = s->pNext) {
             if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES)
                 address = reinterpret_cast<const VkPhysicalDeviceBufferDeviceAddressFeatures*>(s)
                               ->bufferDeviceAddress;
-            if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES)
-                address = reinterpret_cast<const VkPhysicalDeviceVulkan12Features*>(s)->bufferDeviceAddress;
+            if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES)
+                timeline =
+                    reinterpret_cast<const VkPhysicalDeviceTimelineSemaphoreFeatures*>(s)->timelineSemaphore;
+            if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES) {
+                const auto* x = reinterpret_cast<const VkPhysicalDeviceVulkan12Features*>(s);
+                address = x->bufferDeviceAddress, timeline = x->timelineSemaphore;
+            }
             if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES) {
                 const auto* x = reinterpret_cast<const VkPhysicalDeviceSubgroupSizeControlFeatures*>(s);
                 control = x->subgroupSizeControl, full = x->computeFullSubgroups;
@@ -102,6 +112,7 @@ void restrict_to_enabled(Capabilities& c, const AdoptedDevice& adopted) {
     c.buffer_device_address = c.buffer_device_address && address;
     c.subgroup_size_control = c.subgroup_size_control && control;
     c.full_subgroups = c.full_subgroups && full;
+    c.timeline_semaphore = c.timeline_semaphore && timeline;
     c.pipeline_statistics = c.cooperative_matrix = c.storage_16bit = c.fp16_arithmetic = false;
 }
 
@@ -141,7 +152,6 @@ std::unique_ptr<Device> Device::create(std::shared_ptr<Instance> instance, VkPhy
         fail(ErrorCode::no_device, "cannot create a Vulkan device on {}: {}", d->capabilities_.device_name,
              result_name(r));
     d->finish_construction();
-    d->functions_.vkGetDeviceQueue(d->device_, d->queue_family_, 0, &d->queue_);
     return d;
 }
 
@@ -172,17 +182,18 @@ void Device::finish_construction() {
     VkPhysicalDeviceMemoryProperties2 m{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, nullptr, {}};
     instance_functions_.vkGetPhysicalDeviceMemoryProperties2(physical_, &m);
     memory_ = m.memoryProperties;
+    if (owned_) functions_.vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
+    Queue::Options options;
+    options.timeline = capabilities_.timeline_semaphore;
+    options.lock_queue = lock_queue_;
+    options.unlock_queue = unlock_queue_;
+    options.check = [this](VkResult result, const char* what) { check(result, what); };
+    submissions_ = std::make_unique<Queue>(functions_, device_, queue_, std::move(options));
 }
 
 Device::~Device() {
-    if (device_ && functions_.vkDestroyDevice) {
-        for (auto& [ticket, fence] : pending_) {
-            functions_.vkWaitForFences(device_, 1, &fence, VK_TRUE, ~0ull);
-            functions_.vkDestroyFence(device_, fence, nullptr);
-        }
-        for (VkFence fence : free_fences_) functions_.vkDestroyFence(device_, fence, nullptr);
-        if (owned_) functions_.vkDestroyDevice(device_, nullptr);
-    }
+    submissions_.reset();
+    if (owned_ && device_ && functions_.vkDestroyDevice) functions_.vkDestroyDevice(device_, nullptr);
 }
 
 void Device::check(VkResult result, const char* what) {
@@ -207,66 +218,9 @@ void Device::account(int64_t bytes) {
     peak_allocated_ = std::max(peak_allocated_, allocated_);
 }
 
-VkFence Device::take_fence() {
-    if (!free_fences_.empty()) {
-        const VkFence fence = free_fences_.back();
-        free_fences_.pop_back();
-        return fence;
-    }
-    const VkFenceCreateInfo info{VK_STRUCTURE_TYPE_FENCE_CREATE_INFO, nullptr, 0};
-    VkFence fence = VK_NULL_HANDLE;
-    check(functions_.vkCreateFence(device_, &info, nullptr, &fence), "vkCreateFence");
-    return fence;
-}
-
 uint64_t Device::submit(const std::vector<VkCommandBuffer>& commands) {
-    const std::lock_guard lock(mutex_);
     if (lost_) fail(ErrorCode::device_lost, "the Vulkan device was lost: {}", capabilities_.device_name);
-    const VkFence fence = take_fence();
-    // One submit per command buffer, so that a driver's watchdog sees each alone; the fence follows the last.
-    for (size_t i = 0; i < commands.size(); ++i) {
-        VkSubmitInfo info{};
-        info.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
-        info.commandBufferCount = 1;
-        info.pCommandBuffers = &commands[i];
-        if (lock_queue_) lock_queue_();
-        const VkResult result =
-            functions_.vkQueueSubmit(queue_, 1, &info, i + 1 == commands.size() ? fence : VK_NULL_HANDLE);
-        if (unlock_queue_) unlock_queue_();
-        if (result != VK_SUCCESS) {
-            free_fences_.push_back(fence);
-            check(result, "vkQueueSubmit");
-        }
-    }
-    pending_.emplace_back(next_ticket_, fence);
-    return next_ticket_++;
-}
-
-void Device::wait(uint64_t ticket) {
-    const std::lock_guard lock(mutex_);
-    while (!pending_.empty() && pending_.front().first <= ticket) {
-        VkFence fence = pending_.front().second;
-        check(functions_.vkWaitForFences(device_, 1, &fence, VK_TRUE, ~0ull), "vkWaitForFences");
-        check(functions_.vkResetFences(device_, 1, &fence), "vkResetFences");
-        free_fences_.push_back(fence);
-        done_ticket_ = pending_.front().first;
-        pending_.erase(pending_.begin());
-    }
-}
-
-bool Device::done(uint64_t ticket) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (ticket <= done_ticket_) return true;
-        for (const auto& [pending, fence] : pending_)
-            if (pending <= ticket) {
-                const VkResult result = functions_.vkGetFenceStatus(device_, fence);
-                if (result == VK_NOT_READY) return false;
-                check(result, "vkGetFenceStatus");
-            }
-    }
-    wait(ticket);
-    return true;
+    return submissions_->submit(commands);
 }
 
 std::unique_ptr<Device> open_device(const std::string& wanted, const std::string& pipeline_cache_folder,

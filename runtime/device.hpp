@@ -1,6 +1,7 @@
 // A Vulkan device: created here, or adopted from an engine. Owns what the rest of the runtime shares.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,6 +11,7 @@
 
 #include "runtime/capabilities.hpp"
 #include "runtime/error.hpp"
+#include "runtime/queue.hpp"
 #include "runtime/vulkan_functions.hpp"
 
 namespace vkbert {
@@ -88,8 +90,8 @@ class Device {
     /// Submits command buffers in order and returns a ticket. wait() blocks until that submit, and all before
     /// it, ended.
     uint64_t submit(const std::vector<VkCommandBuffer>& commands);
-    void wait(uint64_t ticket);
-    bool done(uint64_t ticket);
+    void wait(uint64_t ticket) { submissions_->wait(ticket); }
+    bool done(uint64_t ticket) { return submissions_->done(ticket); }
 
     /// Bytes of device memory allocated through this device now, and at most so far.
     uint64_t allocated_bytes() const { return allocated_; }
@@ -104,9 +106,7 @@ class Device {
 
   private:
     Device() = default;
-    struct Submission;
     void finish_construction();
-    VkFence take_fence();
 
     std::shared_ptr<Instance> instance_;
     InstanceFunctions instance_functions_;
@@ -114,7 +114,8 @@ class Device {
     VkDevice device_ = VK_NULL_HANDLE;
     VkQueue queue_ = VK_NULL_HANDLE;
     uint32_t queue_family_ = 0;
-    bool owned_ = true, lost_ = false;
+    bool owned_ = true;
+    std::atomic<bool> lost_ = false;
     std::function<void()> lock_queue_, unlock_queue_;
     Capabilities capabilities_;
     DeviceFunctions functions_;
@@ -122,9 +123,7 @@ class Device {
     std::string pipeline_cache_folder_;
     uint64_t allocated_ = 0, peak_allocated_ = 0, memory_limit_ = 0;
     std::mutex mutex_;
-    uint64_t next_ticket_ = 1, done_ticket_ = 0;
-    std::vector<std::pair<uint64_t, VkFence>> pending_;
-    std::vector<VkFence> free_fences_;
+    std::unique_ptr<Queue> submissions_;
 };
 
 /// The default for a program: an instance, the device `wanted` names (choose_device), the cache folder.

@@ -26,9 +26,11 @@ void DeviceFunctions::load(PFN_vkGetDeviceProcAddr get, VkDevice device) {
 #define X(NAME) NAME = reinterpret_cast<PFN_##NAME>(get(device, #NAME));
     VKBERT_OPTIONAL_DEVICE_FUNCTIONS(X)
 #undef X
-    if (!vkGetBufferDeviceAddress)
-        vkGetBufferDeviceAddress =
-            reinterpret_cast<PFN_vkGetBufferDeviceAddress>(get(device, "vkGetBufferDeviceAddressKHR"));
+#define X(NAME)                                              \
+    NAME = reinterpret_cast<PFN_##NAME>(get(device, #NAME)); \
+    if (!NAME) NAME = reinterpret_cast<PFN_##NAME>(get(device, #NAME "KHR"));
+    VKBERT_PROMOTED_DEVICE_FUNCTIONS(X)
+#undef X
 }
 
 }  // namespace vkbert

@@ -76,6 +76,8 @@ namespace vkbert {
     X(vkCreateQueryPool)              \
     X(vkDestroyQueryPool)             \
     X(vkGetQueryPoolResults)          \
+    X(vkCreateSemaphore)              \
+    X(vkDestroySemaphore)             \
     X(vkCreateFence)                  \
     X(vkDestroyFence)                 \
     X(vkResetFences)                  \
@@ -84,10 +86,15 @@ namespace vkbert {
 
 // Core in 1.2 or from an extension: null when the device has neither.
 #define VKBERT_OPTIONAL_DEVICE_FUNCTIONS(X) \
-    X(vkGetBufferDeviceAddress)             \
     X(vkGetPipelineExecutablePropertiesKHR) \
     X(vkGetPipelineExecutableStatisticsKHR) \
     X(vkGetPipelineExecutableInternalRepresentationsKHR)
+
+// The same, under two names: the core one and, with KHR behind it, the extension's.
+#define VKBERT_PROMOTED_DEVICE_FUNCTIONS(X) \
+    X(vkGetBufferDeviceAddress)             \
+    X(vkWaitSemaphores)                     \
+    X(vkGetSemaphoreCounterValue)
 
 struct InstanceFunctions {
     VkInstance instance = VK_NULL_HANDLE;
@@ -104,6 +111,7 @@ struct DeviceFunctions {
 #define X(NAME) PFN_##NAME NAME = nullptr;
     VKBERT_DEVICE_FUNCTIONS(X)
     VKBERT_OPTIONAL_DEVICE_FUNCTIONS(X)
+    VKBERT_PROMOTED_DEVICE_FUNCTIONS(X)
 #undef X
     void load(PFN_vkGetDeviceProcAddr get, VkDevice device);
 };

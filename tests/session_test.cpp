@@ -2,23 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <random>
 
 #include "bert/session.hpp"
-#include "runtime/device.hpp"
+#include "tests/test_device.hpp"
 
 using namespace vkbert;
+using vkbert::test::device;
 
 namespace {
-
-Device& device() {
-    static const std::unique_ptr<Device> d = [] {
-        const char* wanted = std::getenv("VKBERT_TEST_DEVICE");
-        return open_device(wanted ? wanted : "auto", "");
-    }();
-    return *d;
-}
 
 Config small() {
     Config c;
