@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 #include "runtime/error.hpp"
 
 namespace vkbert {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <span>
 
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "bert/files.hpp"
+#include "runtime/files.hpp"
 #include "bert/json_text.hpp"
 #include "runtime/error.hpp"
 
