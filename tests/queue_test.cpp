@@ -98,6 +98,6 @@ TEST_P(QueueTest, ManySubmitsAreWaitedForWhenTheQueueGoes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, QueueTest, testing::Bool(),
-                         [](const auto& info) { return info.param ? "Timeline" : "Fences"; });
+                         [](const auto& kind) { return kind.param ? "Timeline" : "Fences"; });
 
 }  // namespace
