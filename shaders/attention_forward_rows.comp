@@ -6,7 +6,7 @@
 // One workgroup a (tile of 16 query rows, head), each lane LANE_ROWS whole rows: queries, output and softmax statistics
 // of a row live in one lane, and all lanes read the same keys and values, eight keys at a time.
 //   -DPOINTER  through a device address that is uniform over the workgroup: one scalar load feeds all lanes
-//   otherwise  through a texel buffer: each lane of a quad fetches another key and hands it to the other three
+//   otherwise  each lane of a quad loads another key and hands it to the other three; -DTEXEL loads from a texel buffer
 #include "shaders/common.glsl"
 layout(constant_id = 1) const uint LANE_ROWS = 2;
 #include "shaders/attention.glsl"
@@ -20,14 +20,19 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Wo
 #endif
 layout(std430, binding = 2) readonly buffer Qkv { STORED4 qkv[]; };
 layout(push_constant) uniform Push { uint64_t qkv_address; AttentionForwardPush p; };
-#define LOAD_QUERY(i) UNPACK4(qkv[i])
+#define LOAD_QKV(i) UNPACK4(qkv[i])
 #else
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_quad : require
 #include "shaders/texel.glsl"
+#ifdef TEXEL
 layout(binding = 2) uniform TEXELS4 qkv_texels;
+#define LOAD_QKV(i) FETCH4(qkv_texels, i)
+#else
+layout(std430, binding = 2) readonly buffer Qkv { STORED4 qkv[]; };
+#define LOAD_QKV(i) UNPACK4(qkv[i])
+#endif
 layout(push_constant) uniform Push { AttentionForwardPush p; };
-#define LOAD_QUERY(i) FETCH4(qkv_texels, i)
 #endif
 
 const uint KEYS = 8;
@@ -64,7 +69,7 @@ Four load(Rows rows, Head h, uint four, uint d) {
 #ifdef POINTER
     [[unroll]] for (uint i = 0; i < 4; i++) result.v[i] = UNPACK4(Words(rows.row[4 * four + i]).at[word]);
 #else
-    const vec4 mine = FETCH4(qkv_texels, rows.row[four] + word);
+    const vec4 mine = LOAD_QKV(rows.row[four] + word);
     result.v[0] = subgroupQuadBroadcast(mine, 0);
     result.v[1] = subgroupQuadBroadcast(mine, 1);
     result.v[2] = subgroupQuadBroadcast(mine, 2);
@@ -81,7 +86,7 @@ void main() {
     [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
         const uint row = t.row + min(gl_LocalInvocationID.x + r * LOCAL_SIZE, t.rows - 1);
         [[unroll]] for (uint d = 0; d < HEAD4; d++) {
-            q[r][d] = inside_head(h, d, LOAD_QUERY(row * p.qkv_pitch4 + head_word(h, d))) * p.scale;
+            q[r][d] = inside_head(h, d, LOAD_QKV(row * p.qkv_pitch4 + head_word(h, d))) * p.scale;
             o[r][d] = vec4(0);
         }
         largest[r] = MASKED;

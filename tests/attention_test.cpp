@@ -109,8 +109,7 @@ TEST(Attention, SequencesOfAllLengthsAboutATile) {
 }
 
 TEST(Attention, HeadSizes) {
-    for (const uint32_t head_size :
-         {1u, 2u, 3u, 4u, 8u, 16u, 26u, 32u, 40u, 64u, 80u, 96u, 128u, 129u, 160u, 256u})
+    for (const uint32_t head_size : {1u, 2u, 3u, 4u, 8u, 16u, 26u, 32u, 40u, 64u, 80u, 96u, 128u, 129u, 256u})
         run_case({.lengths = {41, 1, 17}, .heads = 4, .head_size = head_size});
 }
 
@@ -140,6 +139,17 @@ TEST(Attention, LongSequenceAndLargeScores) {
 TEST(Attention, RunTimeExtentsBelowCapacity) {
     run_case({.lengths = {19, 3}, .heads = 2, .head_size = 16, .keep = true, .spare_rows = 40});
     run_case({.lengths = {}, .heads = 2, .head_size = 16, .spare_rows = 40});
+}
+
+TEST(Attention, PassesOverTexelBuffersThatAreTooSmall) {
+    Capabilities capabilities = device().capabilities();
+    capabilities.max_texel_elements = 100;
+    Plan plan(capabilities);
+    const Tensor qkv = plan.persistent("qkv", 16, 96), output = plan.persistent("output", 16, 32),
+                 tiles = plan.persistent("tiles", 1, 4, Type::uint32);
+    ops::attention_forward(plan, "test", output, qkv, tiles, {.heads = 2});
+    for (const BindingKind kind : plan.dispatches().front().kernel->bindings)
+        EXPECT_NE(kind, BindingKind::texel);
 }
 
 TEST(Attention, RefusesShapesThatDoNotFit) {

@@ -14,7 +14,9 @@ VKBERT_DECLARE_SHADER(attention_forward_fp16)
 VKBERT_DECLARE_SHADER(attention_forward_texel_fp32)
 VKBERT_DECLARE_SHADER(attention_forward_texel_fp16)
 VKBERT_DECLARE_SHADER(attention_forward_pointer_fp32)
+VKBERT_DECLARE_SHADER(attention_forward_quad_fp32)
 VKBERT_DECLARE_SHADER(attention_forward_pointer_fp16)
+VKBERT_DECLARE_SHADER(attention_forward_quad_fp16)
 
 namespace vkbert::ops {
 namespace {
@@ -23,33 +25,41 @@ using enum BindingKind;
 
 constexpr uint32_t tiled_shared_memory = 16384;  // what every Vulkan device has
 
-std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled) {
+std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& quad,
+                                 const Shader& tiled) {
     const std::string_view op = "attention_forward";
-    return {{.op = op,
-             .name = "pointer",
-             .shader = &pointer,
-             .requirements = {.invocations = 16,
-                              .buffer_device_address = true,
-                              .scalar_pointer_loads = true,
-                              .cpu_only = true},
-             .constants = {16, 1},
-             .bindings = {storage, storage, storage, storage, storage, address}},
-            {.op = op,
-             .name = "texel",
-             .shader = &texels,
-             .requirements = {.invocations = 8,
-                              .min_subgroup_size = 4,
-                              .subgroup_quad = true,
-                              .texel_buffers = true,
-                              .cpu_only = true},
-             .constants = {8, 2},
-             .bindings = {storage, storage, texel, storage, storage}},
-            {.op = op,
-             .name = "tiled",
-             .shader = &tiled,
-             .requirements = {.invocations = 64, .shared_memory = tiled_shared_memory},
-             .constants = {64},
-             .bindings = {storage, storage, storage, storage, storage}}};
+    return {
+        {.op = op,
+         .name = "pointer",
+         .shader = &pointer,
+         .requirements = {.invocations = 16,
+                          .buffer_device_address = true,
+                          .scalar_pointer_loads = true,
+                          .cpu_only = true},
+         .constants = {16, 1},
+         .bindings = {storage, storage, storage, storage, storage, address}},
+        {.op = op,
+         .name = "texel",
+         .shader = &texels,
+         .requirements = {.invocations = 8,
+                          .min_subgroup_size = 4,
+                          .subgroup_quad = true,
+                          .texel_buffers = true,
+                          .cpu_only = true},
+         .constants = {8, 2},
+         .bindings = {storage, storage, texel, storage, storage}},
+        {.op = op,
+         .name = "quad",
+         .shader = &quad,
+         .requirements = {.invocations = 8, .min_subgroup_size = 4, .subgroup_quad = true, .cpu_only = true},
+         .constants = {8, 2},
+         .bindings = {storage, storage, storage, storage, storage}},
+        {.op = op,
+         .name = "tiled",
+         .shader = &tiled,
+         .requirements = {.invocations = 64, .shared_memory = tiled_shared_memory},
+         .constants = {64},
+         .bindings = {storage, storage, storage, storage, storage}}};
 }
 
 /// Keys per block of the tiled variant: the most that fit the shared memory (see attention_forward.comp).
@@ -97,10 +107,10 @@ void check_shapes(const std::string& label, const Tensor& output, const Tensor& 
 std::span<const Kernel> attention_forward_kernels(Type type) {
     static const std::vector<Kernel> fp32 =
         make_kernels(shaders::attention_forward_pointer_fp32, shaders::attention_forward_texel_fp32,
-                     shaders::attention_forward_fp32);
+                     shaders::attention_forward_quad_fp32, shaders::attention_forward_fp32);
     static const std::vector<Kernel> fp16 =
         make_kernels(shaders::attention_forward_pointer_fp16, shaders::attention_forward_texel_fp16,
-                     shaders::attention_forward_fp16);
+                     shaders::attention_forward_quad_fp16, shaders::attention_forward_fp16);
     return type == Type::fp16 ? fp16 : fp32;
 }
 
@@ -129,18 +139,17 @@ void attention_forward(Plan& plan, const std::string& label, const Tensor& outpu
                        const Tensor& tiles, const AttentionOptions& options) {
     check_shapes(label, output, qkv, tiles, options);
     const uint32_t head_size = output.columns / options.heads;
-    const Kernel& kernel =
-        choose_kernel(attention_forward_kernels(qkv.type), plan.capabilities(), plan.choices());
     Dispatch dispatch;
-    dispatch.kernel = &kernel;
     dispatch.label = label;
-    dispatch.constants = constants_of(kernel, head_size, options);
     dispatch.bindings = {
         {plan.counts()},
         {tiles},
         {qkv},
         {output, Access::write},
         options.logsumexp != nullptr ? Binding{*options.logsumexp, Access::write} : Binding{plan.counts()}};
+    const Kernel& kernel = choose_fitting(plan, attention_forward_kernels(qkv.type), dispatch.bindings);
+    dispatch.kernel = &kernel;
+    dispatch.constants = constants_of(kernel, head_size, options);
     if (kernel.bindings.back() == address) dispatch.bindings.push_back({qkv});
     const double log2_e = 1.4426950408889634;
     dispatch.set_push(AttentionForwardPush{output.columns / 4, qkv.pitch / 4, output.pitch, options.heads,

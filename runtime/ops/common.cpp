@@ -1,6 +1,7 @@
 #include "runtime/ops/common.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace vkbert::ops {
 
@@ -33,13 +34,36 @@ std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t 
     return blocks;
 }
 
+static bool fits(const Capabilities& capabilities, const Kernel& kernel,
+                 const std::vector<Binding>& bindings) {
+    for (size_t i = 0; i < bindings.size(); i++) {
+        const Tensor& tensor = bindings[i].tensor;
+        const uint64_t texels = (tensor.bytes() / size_of(tensor.type) + 3) / 4;
+        if (kernel.bindings[i] == BindingKind::texel && texels > capabilities.max_texel_elements)
+            return false;
+    }
+    return true;
+}
+
+const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
+                             const std::vector<Binding>& bindings) {
+    if (const Kernel* forced = forced_kernel(table, plan.capabilities(), plan.choices())) return *forced;
+    while (true) {  // choose_kernel throws when nothing is left
+        const Kernel& kernel = choose_kernel(table, plan.capabilities(), {});
+        if (fits(plan.capabilities(), kernel, bindings)) return kernel;
+        table = table.subspan(size_t(&kernel - table.data()) + 1);
+    }
+}
+
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings) {
     std::vector<Kernel> kernels;
-    for (const uint32_t lanes : {8u, 4u}) {
+    constexpr std::pair<uint32_t, std::string_view> lane_variants[] = {
+        {16, "lanes16"}, {8, "lanes8"}, {4, "lanes4"}};
+    for (const auto& [lanes, name] : lane_variants) {
         if (shaders.one_subgroup == nullptr) break;
         kernels.push_back({.op = op,
-                           .name = lanes == 8 ? "lanes8" : "lanes4",
+                           .name = name,
                            .shader = shaders.one_subgroup,
                            .requirements = {.invocations = lanes,
                                             .min_subgroup_size = lanes,

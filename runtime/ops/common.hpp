@@ -1,6 +1,7 @@
 // What the ops share: checks of shapes, and the variants of kernels that reduce over rows.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,14 +29,19 @@ struct RowBlock {
 /// offset that every device can bind. One block when it fits as it is.
 std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t rows);
 
+/// The forced variant, or the first that the device can run and whose texel buffers hold the tensors bound to
+/// it.
+const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
+                             const std::vector<Binding>& bindings);
+
 /// The builds of a shader that includes shaders/reduce.glsl.
 struct ReductionShaders {
     const Shader* subgroup;
     const Shader* shared;        // -DREDUCE_SHARED
     const Shader* one_subgroup;  // -DREDUCE_ONE_SUBGROUP; null for none
 };
-/// "lanes8" and "lanes4" (one subgroup, no barrier, for CPU drivers), "subgroup" and "shared", best first,
-/// with one workgroup of `invocations` a row on GPUs.
+/// "lanes16", "lanes8" and "lanes4" (one subgroup, no barrier, for CPU drivers), "subgroup" and "shared",
+/// best first, with one workgroup of `invocations` a row on GPUs.
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings);
 

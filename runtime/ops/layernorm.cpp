@@ -1,3 +1,5 @@
+#include <iterator>
+
 #include "runtime/ops/common.hpp"
 #include "runtime/ops/tables.hpp"
 #include "shaders/glsl_types.h"
@@ -21,10 +23,11 @@ std::vector<Kernel> make_kernels(const ReductionShaders& shaders, const Shader& 
     using enum BindingKind;
     const std::vector<Kernel> reductions = reduction_kernels(
         "layernorm_forward", shaders, 64, {storage, storage, storage, storage, storage, storage, storage});
+    constexpr std::string_view names[] = {"texel16", "texel8", "texel4"};  // of lanes16, lanes8 and lanes4
     std::vector<Kernel> kernels;
-    for (const Kernel& lanes : {reductions[0], reductions[1]}) {
-        Kernel kernel = lanes;
-        kernel.name = lanes.name == "lanes8" ? "texel8" : "texel4";
+    for (size_t i = 0; i < std::size(names); i++) {
+        Kernel kernel = reductions[i];
+        kernel.name = names[i];
         kernel.shader = &texel_shader;
         kernel.requirements.texel_buffers = true;
         for (const size_t input : {1, 2, 3}) kernel.bindings[input] = texel;
@@ -63,8 +66,6 @@ void layernorm_forward(Plan& plan, const std::string& label, const Tensor& outpu
               "layernorm_forward: mean and rstd (T,1) fp32");
     const bool keep = options.mean != nullptr;
     Dispatch dispatch;
-    dispatch.kernel =
-        &choose_kernel(layernorm_forward_kernels(input.type), plan.capabilities(), plan.choices());
     dispatch.label = label;
     dispatch.constants = {input.columns / 4, uint32_t(keep)};
     const Binding none{plan.counts()};
@@ -75,6 +76,7 @@ void layernorm_forward(Plan& plan, const std::string& label, const Tensor& outpu
                          {output, Access::write},
                          keep ? Binding{*options.mean, Access::write} : none,
                          keep ? Binding{*options.rstd, Access::write} : none};
+    dispatch.kernel = &choose_fitting(plan, layernorm_forward_kernels(input.type), dispatch.bindings);
     dispatch.set_push(LayerNormForwardPush{input.pitch / 4, output.pitch / 4, options.epsilon});
     dispatch.groups = {Groups{input.rows}, Groups{}, Groups{}};
     dispatch.work = {.extent = input.rows,
