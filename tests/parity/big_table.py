@@ -30,11 +30,22 @@ def binding_limit(args):
     return int(chosen[0]["max_storage_buffer_range"])
 
 
-def end_to_end_ids(size):
-    """Rows next to every 128 MiB border of the table, and its two ends, as whole-word token ids."""
-    rows = (128 << 20) // (768 * 4)
-    return sorted({i for border in range(0, size, rows) for i in (border - 1, border, border + 1)} & set(range(size))
-                  | {999, size - 1})
+def spelled(tokenizer, token_id):
+    """A text that the tokenizer turns into this token, or a word that ends in it; None when there is none."""
+    token = tokenizer.convert_ids_to_tokens(token_id)
+    text = "zq" + token[2:] if token.startswith("##") else token
+    return text if token_id in tokenizer(text, add_special_tokens=False)["input_ids"] else None
+
+
+def border_text(tokenizer):
+    """Words whose tokens lie on both sides of every 128 MiB border of the table, and at its two ends."""
+    size, rows = len(tokenizer), (128 << 20) // (768 * 4)
+    starts = [(border, step) for border in range(rows, size, rows) for step in (-1, 1)] + [(999, 1), (size, -1)]
+    words = []
+    for start, step in starts:
+        candidates = range(start if step > 0 else start - 1, start + 4000 * step, step)
+        words.append(next(text for text in (spelled(tokenizer, i) for i in candidates) if text))
+    return " ".join(words)
 
 
 def expected_masks(model, tokenizer, text):
@@ -68,8 +79,7 @@ def main():
         lower_case=False, spread=0.05, num_hidden_layers=2, hidden_size=768, num_attention_heads=12,
         intermediate_size=3072)
     tokenizer = common.tokenizer_of(folder)
-    tokens = tokenizer.convert_ids_to_tokens(end_to_end_ids(len(tokenizer)))
-    texts = TEXTS + [" ".join(token for token in tokens if not token.startswith("##"))]
+    texts = TEXTS + [border_text(tokenizer)]
     inputs = [common.encode(tokenizer, text) for text in texts]
     expected = np.concatenate([common.last_hidden(model, one) for one in inputs])
     path = common.write_jsonl(args.work / "big_table.jsonl", [{"text": text} for text in texts])
