@@ -6,7 +6,7 @@
 // One workgroup a (tile of 16 query rows, head), each lane LANE_ROWS whole rows: queries, output and softmax statistics
 // of a row live in one lane, and all lanes read the same keys and values, eight keys at a time.
 //   -DPOINTER  through a device address that is uniform over the workgroup: one scalar load feeds all lanes
-//   otherwise  each lane of a quad loads another key and hands it to the other three; -DTEXEL loads from a texel buffer
+//   otherwise  through a texel buffer: each lane of a quad fetches another key and hands it to the other three
 #include "shaders/common.glsl"
 layout(constant_id = 1) const uint LANE_ROWS = 2;
 #include "shaders/attention.glsl"
@@ -25,13 +25,8 @@ layout(push_constant) uniform Push { uint64_t qkv_address; AttentionForwardPush 
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_quad : require
 #include "shaders/texel.glsl"
-#ifdef TEXEL
 layout(binding = 2) uniform TEXELS4 qkv_texels;
 #define LOAD_QKV(i) FETCH4(qkv_texels, i)
-#else
-layout(std430, binding = 2) readonly buffer Qkv { STORED4 qkv[]; };
-#define LOAD_QKV(i) UNPACK4(qkv[i])
-#endif
 layout(push_constant) uniform Push { AttentionForwardPush p; };
 #endif
 

@@ -14,9 +14,7 @@ VKBERT_DECLARE_SHADER(attention_forward_fp16)
 VKBERT_DECLARE_SHADER(attention_forward_texel_fp32)
 VKBERT_DECLARE_SHADER(attention_forward_texel_fp16)
 VKBERT_DECLARE_SHADER(attention_forward_pointer_fp32)
-VKBERT_DECLARE_SHADER(attention_forward_quad_fp32)
 VKBERT_DECLARE_SHADER(attention_forward_pointer_fp16)
-VKBERT_DECLARE_SHADER(attention_forward_quad_fp16)
 
 namespace vkbert::ops {
 namespace {
@@ -25,41 +23,33 @@ using enum BindingKind;
 
 constexpr uint32_t tiled_shared_memory = 16384;  // what every Vulkan device has
 
-std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& quad,
-                                 const Shader& tiled) {
+std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled) {
     const std::string_view op = "attention_forward";
-    return {
-        {.op = op,
-         .name = "pointer",
-         .shader = &pointer,
-         .requirements = {.invocations = 16,
-                          .buffer_device_address = true,
-                          .scalar_pointer_loads = true,
-                          .cpu_only = true},
-         .constants = {16, 1},
-         .bindings = {storage, storage, storage, storage, storage, address}},
-        {.op = op,
-         .name = "texel",
-         .shader = &texels,
-         .requirements = {.invocations = 8,
-                          .min_subgroup_size = 4,
-                          .subgroup_quad = true,
-                          .texel_buffers = true,
-                          .cpu_only = true},
-         .constants = {8, 2},
-         .bindings = {storage, storage, texel, storage, storage}},
-        {.op = op,
-         .name = "quad",
-         .shader = &quad,
-         .requirements = {.invocations = 8, .min_subgroup_size = 4, .subgroup_quad = true, .cpu_only = true},
-         .constants = {8, 2},
-         .bindings = {storage, storage, storage, storage, storage}},
-        {.op = op,
-         .name = "tiled",
-         .shader = &tiled,
-         .requirements = {.invocations = 64, .shared_memory = tiled_shared_memory},
-         .constants = {64},
-         .bindings = {storage, storage, storage, storage, storage}}};
+    return {{.op = op,
+             .name = "pointer",
+             .shader = &pointer,
+             .requirements = {.invocations = 16,
+                              .buffer_device_address = true,
+                              .scalar_pointer_loads = true,
+                              .cpu_only = true},
+             .constants = {16, 1},
+             .bindings = {storage, storage, storage, storage, storage, address}},
+            {.op = op,
+             .name = "texel",
+             .shader = &texels,
+             .requirements = {.invocations = 8,
+                              .min_subgroup_size = 4,
+                              .subgroup_quad = true,
+                              .texel_buffers = true,
+                              .cpu_only = true},
+             .constants = {8, 2},
+             .bindings = {storage, storage, texel, storage, storage}},
+            {.op = op,
+             .name = "tiled",
+             .shader = &tiled,
+             .requirements = {.invocations = 64, .shared_memory = tiled_shared_memory},
+             .constants = {64},
+             .bindings = {storage, storage, storage, storage, storage}}};
 }
 
 /// Keys per block of the tiled variant: the most that fit the shared memory (see attention_forward.comp).
@@ -107,10 +97,10 @@ void check_shapes(const std::string& label, const Tensor& output, const Tensor& 
 std::span<const Kernel> attention_forward_kernels(Type type) {
     static const std::vector<Kernel> fp32 =
         make_kernels(shaders::attention_forward_pointer_fp32, shaders::attention_forward_texel_fp32,
-                     shaders::attention_forward_quad_fp32, shaders::attention_forward_fp32);
+                     shaders::attention_forward_fp32);
     static const std::vector<Kernel> fp16 =
         make_kernels(shaders::attention_forward_pointer_fp16, shaders::attention_forward_texel_fp16,
-                     shaders::attention_forward_quad_fp16, shaders::attention_forward_fp16);
+                     shaders::attention_forward_fp16);
     return type == Type::fp16 ? fp16 : fp32;
 }
 
