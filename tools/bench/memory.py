@@ -19,20 +19,28 @@ def weights_bytes(folder):
     return sum(file.stat().st_size for file in files)
 
 
+def peak_of_children():
+    """Largest resident set of any process run so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
 def main():
     options = measure.parser(__doc__)
     options.add_argument("--model", type=pathlib.Path, required=True)
     options.add_argument("--text", nargs="+", default=["A man is playing guitar on the street."])
     args = options.parse_args()
+    measure.run([args.vkbert, "devices"])
+    driver = peak_of_children()
     _, messages, _ = measure.run([args.vkbert, "embed", "--model", args.model, "--device", args.device, "--precision",
                                   "fp32", "--verbose", *args.text])
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    peak = peak_of_children()
     predicted = int(re.search(r"device memory: (\d+) bytes predicted", messages)[1])
     allocated = int(re.search(r"device memory: (\d+) bytes at most were used", messages)[1])
     checkpoint = weights_bytes(args.model)
     error = abs(allocated - predicted) / allocated
     measure.report("memory", {
         "checkpoint bytes": checkpoint, "peak resident bytes": peak, "ratio": peak / checkpoint,
+        "of it the driver and program alone (vkbert devices)": driver,
         "device bytes predicted": predicted, "device bytes allocated": allocated, "prediction error": error},
         peak <= 1.3 * checkpoint and error <= 0.02)
 
