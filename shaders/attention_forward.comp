@@ -13,6 +13,8 @@ layout(constant_id = 1) const uint KEYS = 32;  // a multiple of 8 that fits the 
 const uint ROWS = 16, LANES = 8, PAIRS = ROWS / LANES, GROUPS = ROWS / PAIRS;
 const uint STRIDE = HEAD4 + 1;                           // of shared rows, against bank conflicts
 const bool SHARED_QUERIES = HEAD4 <= 32;                 // else they are read again from memory
+// Steps of the inner loops in a row: enough to hide a load, few enough for registers and instruction caches.
+const uint WORD_STEPS = HEAD4 % 4 == 0 ? 4 : HEAD4 % 2 == 0 ? 2 : 1, KEY_STEPS = 4;
 const uint LANE_KEYS = KEYS / LANES, LANE_WORDS = (HEAD4 + LANES - 1) / LANES;
 
 layout(std430, binding = 2) readonly buffer Qkv { STORED4 qkv[]; };
@@ -63,14 +65,15 @@ void main() {
         float s[PAIRS][LANE_KEYS];
         [[unroll]] for (uint r = 0; r < PAIRS; r++)
             [[unroll]] for (uint k = 0; k < LANE_KEYS; k++) s[r][k] = 0;
-        for (uint d = 0; d < HEAD4; d++) {
-            vec4 q[PAIRS];
-            [[unroll]] for (uint r = 0; r < PAIRS; r++) q[r] = shared_query(t, h, group + r * GROUPS, d);
-            [[unroll]] for (uint k = 0; k < LANE_KEYS; k++) {
-                const vec4 key = block[(lane + k * LANES) * STRIDE + d];
-                [[unroll]] for (uint r = 0; r < PAIRS; r++) s[r][k] += dot(q[r], key);
+        [[dont_unroll]] for (uint word = 0; word < HEAD4; word += WORD_STEPS)
+            [[unroll]] for (uint d = word; d < word + WORD_STEPS; d++) {
+                vec4 q[PAIRS];
+                [[unroll]] for (uint r = 0; r < PAIRS; r++) q[r] = shared_query(t, h, group + r * GROUPS, d);
+                [[unroll]] for (uint k = 0; k < LANE_KEYS; k++) {
+                    const vec4 key = block[(lane + k * LANES) * STRIDE + d];
+                    [[unroll]] for (uint r = 0; r < PAIRS; r++) s[r][k] += dot(q[r], key);
+                }
             }
-        }
         [[unroll]] for (uint r = 0; r < PAIRS; r++) {
             const uint row = group + r * GROUPS;
             float lane_largest = MASKED;
@@ -99,14 +102,16 @@ void main() {
             }
         }
         barrier();
-        for (uint k = 0; k < KEYS; k++) {
-            float weight[PAIRS];
-            [[unroll]] for (uint r = 0; r < PAIRS; r++) weight[r] = weights[(group + r * GROUPS) * (KEYS + 1) + k];
-            [[unroll]] for (uint w = 0; w < LANE_WORDS; w++) {
-                const vec4 value = block[k * STRIDE + min(lane + w * LANES, HEAD4 - 1)];
-                [[unroll]] for (uint r = 0; r < PAIRS; r++) o[r][w] += weight[r] * value;
+        [[dont_unroll]] for (uint key = 0; key < KEYS; key += KEY_STEPS)
+            [[unroll]] for (uint k = key; k < key + KEY_STEPS; k++) {
+                float weight[PAIRS];
+                [[unroll]] for (uint r = 0; r < PAIRS; r++)
+                    weight[r] = weights[(group + r * GROUPS) * (KEYS + 1) + k];
+                [[unroll]] for (uint w = 0; w < LANE_WORDS; w++) {
+                    const vec4 value = block[k * STRIDE + min(lane + w * LANES, HEAD4 - 1)];
+                    [[unroll]] for (uint r = 0; r < PAIRS; r++) o[r][w] += weight[r] * value;
+                }
             }
-        }
     }
     barrier();
     [[unroll]] for (uint r = 0; r < PAIRS; r++) exchange[(group + r * GROUPS) * LANES + lane] = sum[r];
