@@ -7,9 +7,9 @@
 #define VKBERT_ATTENTION_GLSL
 #include "shaders/attention_forward.h"
 
-layout(constant_id = 2) const uint HEAD_SIZE = 64;      // D
-layout(constant_id = 3) const uint CAUSAL = 0;          // row i sees keys up to i alone
-layout(constant_id = 4) const uint KEEP_LOGSUMEXP = 0;
+layout(constant_id = 1) const uint HEAD_SIZE = 64;      // D
+layout(constant_id = 2) const uint CAUSAL = 0;          // row i sees keys up to i alone
+layout(constant_id = 3) const uint KEEP_LOGSUMEXP = 0;
 
 const bool ALIGNED = HEAD_SIZE % 4 == 0;
 const uint HEAD4 = ALIGNED ? HEAD_SIZE / 4 : (HEAD_SIZE + 6) / 4;  // vec4s that cover a head

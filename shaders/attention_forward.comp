@@ -7,7 +7,7 @@
 // each. Blocks of KEYS keys, then of their values, stream through shared memory; a lane has the scores of every eighth
 // key, then every eighth vec4 of the output, in registers. The softmax is online (Milakov & Gimelshein 2018, algorithm 3).
 #include "shaders/common.glsl"
-layout(constant_id = 1) const uint KEYS = 32;  // a multiple of 8 that fits the shared memory
+layout(constant_id = 4) const uint KEYS = 32;  // a multiple of 8 that fits the shared memory
 #include "shaders/attention.glsl"
 
 const uint ROWS = 16, LANES = 8, PAIRS = ROWS / LANES, GROUPS = ROWS / PAIRS;

@@ -4,11 +4,10 @@
 // output(T,H) = softmax(Q K^T / sqrt(D)) V per head over packed sequences, for CPU drivers: no shared memory, no barrier.
 //
 // One workgroup a (tile of 16 query rows, head), each lane LANE_ROWS whole rows: queries, output and softmax statistics
-// of a row live in one lane, and all lanes read the same keys and values, eight keys at a time.
+// of a row live in one lane, and all lanes read the same keys and values, KEYS at a time.
 //   -DPOINTER  through a device address that is uniform over the workgroup: one scalar load feeds all lanes
 //   otherwise  through a texel buffer: each lane of a quad fetches another key and hands it to the other three
 #include "shaders/common.glsl"
-layout(constant_id = 1) const uint LANE_ROWS = 2;
 #include "shaders/attention.glsl"
 #ifdef POINTER
 #extension GL_EXT_buffer_reference : require
@@ -30,9 +29,15 @@ layout(binding = 2) uniform TEXELS4 qkv_texels;
 layout(push_constant) uniform Push { AttentionForwardPush p; };
 #endif
 
-const uint KEYS = 8;
+// LANE_ROWS rows share what it costs to load KEYS keys. All is unrolled: twice the keys are no faster here, and drivers
+// take the time to compile it in proportion, even from their caches.
+#ifdef POINTER
+const uint LANE_ROWS = 1, KEYS = 8;
+#else
+const uint LANE_ROWS = 2, KEYS = 4;
+#endif
 
-// Where eight rows of keys or values begin; those past the end repeat the last.
+// Where KEYS rows of keys or values begin; those past the end repeat the last.
 #ifdef POINTER
 struct Rows { uint64_t row[KEYS]; };
 Rows rows_at(Tile t, Head h, uint part, uint first) {

@@ -32,7 +32,7 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
                               .buffer_device_address = true,
                               .scalar_pointer_loads = true,
                               .cpu_only = true},
-             .constants = {16, 1},
+             .constants = {16},
              .bindings = {storage, storage, storage, storage, storage, address}},
             {.op = op,
              .name = "texel",
@@ -42,7 +42,7 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
                               .subgroup_quad = true,
                               .texel_buffers = true,
                               .cpu_only = true},
-             .constants = {8, 2},
+             .constants = {8},
              .bindings = {storage, storage, texel, storage, storage}},
             {.op = op,
              .name = "tiled",
@@ -68,7 +68,7 @@ std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size,
                                    const AttentionOptions& options) {
     std::vector<uint32_t> constants{head_size, uint32_t(options.causal),
                                     uint32_t(options.logsumexp != nullptr)};
-    if (kernel.requirements.shared_memory > 0) constants.insert(constants.begin(), tiled_keys(head_size));
+    if (kernel.requirements.shared_memory > 0) constants.push_back(tiled_keys(head_size));
     return constants;
 }
 

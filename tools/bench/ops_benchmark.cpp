@@ -72,19 +72,22 @@ class Candidate {
             uploader.upload(bound[storage], 0, std::as_bytes(std::span(words)));
         }
         uploader.finish();
+        const auto begin = std::chrono::steady_clock::now();
         recording_ = std::make_unique<Recording>(device, pipelines, std::move(scene.plan), bound);
+        recording_->run();  // some drivers compile at first use
+        compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     }
-    void run(bool keep) {
+    void run() {
         const auto begin = std::chrono::steady_clock::now();
         const std::clock_t processor_begin = std::clock();
         recording_->run();
         const std::clock_t processor_time = std::clock() - processor_begin;
         const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-        if (!keep) return;
         seconds.push_back(time.count());
         processor_seconds.push_back(double(processor_time) / CLOCKS_PER_SEC);
     }
     std::string name;
+    double compile_seconds = 0;
     std::vector<double> seconds, processor_seconds;
 
   private:
@@ -167,9 +170,9 @@ void measure(Device& device, PipelineCache& pipelines, const Case& c, uint32_t r
         } catch (const Error& e) {  // tensors too large for the variant on this device
             fmt::print("{}: {}\n", name, e.what());
         }
-    for (uint32_t round = 0; round <= rounds; round++)
-        for (const auto& candidate : candidates) candidate->run(round > 0);
-    fmt::print("{} {}: ms, {} median (best)", c.op, c.name, c.unit);
+    for (uint32_t round = 0; round < rounds; round++)
+        for (const auto& candidate : candidates) candidate->run();
+    fmt::print("{} {}: ms to compile and run once, ms, {} median (best)", c.op, c.name, c.unit);
     if (device.capabilities().device_class == DeviceClass::cpu)  // what a busy machine does not change
         fmt::print("; ms of processor time, {} for each thread", c.unit);
     fmt::print("\n");
@@ -178,8 +181,9 @@ void measure(Device& device, PipelineCache& pipelines, const Case& c, uint32_t r
         std::sort(seconds.begin(), seconds.end());
         std::sort(processor.begin(), processor.end());
         const size_t middle = seconds.size() / 2;
-        fmt::print("  {:<12}{:10.3f}{:10.2f} ({:.2f})", candidate->name, seconds[middle] * 1e3,
-                   c.gigas / seconds[middle], c.gigas / seconds.front());
+        fmt::print("  {:<12}{:8.1f}{:10.3f}{:10.2f} ({:.2f})", candidate->name,
+                   candidate->compile_seconds * 1e3, seconds[middle] * 1e3, c.gigas / seconds[middle],
+                   c.gigas / seconds.front());
         if (device.capabilities().device_class == DeviceClass::cpu)
             fmt::print("{:10.3f}{:10.2f}", processor[middle] * 1e3, c.gigas / processor[middle]);
         fmt::print("\n");
