@@ -5,10 +5,6 @@
 
 namespace vkbert::ops {
 
-void check(bool condition, const std::string& label, std::string_view what) {
-    if (!condition) fail(ErrorCode::invalid_argument, "{}: expected {}", label, what);
-}
-
 bool is_matrix4(const Tensor& tensor) {
     return tensor.type != Type::uint32 && tensor.columns % 4 == 0 && tensor.pitch % 4 == 0;
 }

@@ -12,7 +12,9 @@
 namespace vkbert::ops {
 
 /// Throws invalid_argument naming the label and saying what is expected, unless the condition holds.
-void check(bool condition, const std::string& label, std::string_view what);
+inline void check(bool condition, const std::string& label, std::string_view what) {
+    if (!condition) fail(ErrorCode::invalid_argument, "{}: expected {}", label, what);
+}
 
 /// fp32 or fp16, columns and pitch multiples of 4: what kernels read four elements at a time.
 bool is_matrix4(const Tensor& tensor);
