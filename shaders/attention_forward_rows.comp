@@ -81,6 +81,9 @@ Four load(Rows rows, Head h, uint four, uint d) {
 void main() {
     const Tile t = tiles[gl_WorkGroupID.x];
     const Head h = head_of(gl_WorkGroupID.y);
+#ifdef POINTER
+    if (gl_LocalInvocationID.x >= t.rows) return;  // whole subgroups, where they are narrower than a tile
+#endif
     vec4 q[LANE_ROWS][HEAD4], o[LANE_ROWS][HEAD4];
     float largest[LANE_ROWS], sum[LANE_ROWS];
     [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
