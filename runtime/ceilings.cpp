@@ -87,8 +87,9 @@ double measure_copy_bandwidth(Device& device) {
     const Kernel plain = peak_kernel("copy", "storage", shaders::copy_peak, {storage, storage, storage});
     const Kernel texels = peak_kernel("copy", "texel", shaders::copy_peak_texel, {storage, texel, storage});
     double best = copy_bandwidth(device, pipelines, plain);
-    if (device.capabilities().device_class ==
-        DeviceClass::cpu)  // some of these load texels faster than vectors
+    const Capabilities& c = device.capabilities();
+    if (c.device_class == DeviceClass::cpu &&
+        !c.texel_kernels_broken)  // some load texels faster than vectors
         best = std::max(best, copy_bandwidth(device, pipelines, texels));
     return best;
 }
