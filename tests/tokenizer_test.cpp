@@ -264,6 +264,7 @@ TEST(Tokenizer, EncodesFromSeveralThreads) {
     const Tokenizer tokenizer = small();
     const Encoding expected = tokenizer.encode("unwanted running, hello [MASK]!");
     std::vector<std::thread> threads;
+    threads.reserve(4);
     std::atomic<int> same = 0;
     for (int i = 0; i < 4; ++i) {
         threads.emplace_back([&] {
