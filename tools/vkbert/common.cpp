@@ -97,8 +97,8 @@ std::string human_bytes(double bytes) {
 void require_utf8(const std::string& text, const std::string& where) {
     if (const std::optional<size_t> at = utf8::find_invalid(text))
         fail(ErrorCode::invalid_input,
-             "{}: byte {} (0x{:02x}) is not valid UTF-8; convert the text first, for example with iconv", where,
-             *at + 1, static_cast<unsigned char>(text[*at]));
+             "{}: byte {} (0x{:02x}) is not valid UTF-8; convert the text first, for example with iconv",
+             where, *at + 1, static_cast<unsigned char>(text[*at]));
 }
 
 }  // namespace vkbert::tools

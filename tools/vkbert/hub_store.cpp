@@ -27,9 +27,14 @@ static void rename_onto(const fs::path& from, const fs::path& to) {
     if (error) fail(ErrorCode::failed, "{}: {}", to.string(), error.message());
 }
 
-HubStore::HubStore(const fs::path& cache, const std::string& name) : cache_(cache), folder_name_("models--") {
-    for (const char c : name) folder_name_ += c == '/' ? std::string("--") : std::string(1, c);
-    folder_ = cache_ / folder_name_;
+std::string hub_folder_name(const std::string& name) {
+    std::string folder = "models--";
+    for (const char c : name) folder += c == '/' ? std::string("--") : std::string(1, c);
+    return folder;
+}
+
+HubStore::HubStore(const fs::path& cache, const std::string& name)
+    : cache_(cache), folder_(cache / hub_folder_name(name)), folder_name_(hub_folder_name(name)) {
     make_folder(folder_ / "blobs");
     make_folder(cache_ / ".locks" / folder_name_);
 }

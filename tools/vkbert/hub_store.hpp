@@ -11,6 +11,9 @@
 
 namespace vkbert::tools {
 
+/// "ORG/NAME" -> "models--ORG--NAME".
+std::string hub_folder_name(const std::string& name);
+
 /// One model's part of the cache. Errors (failed): whatever the file system says, with the path.
 class HubStore {
   public:

@@ -131,6 +131,8 @@ static int run(int argc, char** argv) {
     app.require_subcommand(1);
     app.fallthrough();
     add_global_options(app, context.options);
+    add_devices_command(app, context);
+    add_tokenize_command(app, context);
     add_pull_command(app, context);
     add_completion_command(app, context);
     try {

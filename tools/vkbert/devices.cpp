@@ -1,0 +1,187 @@
+// vkbert devices: what each Vulkan device can do and which kernel variants it would use.
+#include <vulkan/vulkan_core.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <memory>
+
+#include "runtime/device.hpp"
+#include "runtime/ops.hpp"
+#include "tools/vkbert/commands.hpp"
+#include "tools/vkbert/output.hpp"
+
+namespace vkbert::tools {
+
+static const char* name_of(DeviceClass device_class) {
+    switch (device_class) {
+        case DeviceClass::discrete:
+            return "discrete";
+        case DeviceClass::integrated:
+            return "integrated";
+        case DeviceClass::cpu:
+            return "cpu";
+        case DeviceClass::other:
+            break;
+    }
+    return "other";
+}
+
+static std::string version_text(uint32_t version) {
+    return fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version),
+                       VK_API_VERSION_PATCH(version));
+}
+
+static std::vector<Capabilities> all_devices() {
+    const Instance instance;
+    std::vector<Capabilities> devices;
+    for (VkPhysicalDevice device : instance.physical_devices())
+        devices.push_back(query_capabilities(instance.functions(), device));
+    return devices;
+}
+
+static void write_limits(JsonLine& line, const Capabilities& c) {
+    line.key("limits").begin_object();
+    line.field("max_storage_buffer_range", c.max_storage_buffer_range)
+        .field("max_buffer_size", c.max_buffer_size);
+    line.field("max_allocation", c.max_allocation).field("max_texel_elements", c.max_texel_elements);
+    line.field("max_shared_memory", c.max_shared_memory).field("max_invocations", c.max_invocations);
+    line.field("max_push_constants", c.max_push_constants)
+        .field("max_storage_buffers", c.max_storage_buffers);
+    line.end_object();
+}
+
+static void write_features(JsonLine& line, const Capabilities& c) {
+    line.key("subgroups").begin_object();
+    line.field("size", c.subgroup_size).field("min", c.min_subgroup_size).field("max", c.max_subgroup_size);
+    line.field("arithmetic", c.subgroup_arithmetic).field("shuffle", c.subgroup_shuffle);
+    line.field("size_control", c.subgroup_size_control).end_object();
+    line.key("features").begin_object();
+    line.field("buffer_device_address", c.buffer_device_address).field("int64", c.int64);
+    line.field("storage_16bit", c.storage_16bit).field("fp16_arithmetic", c.fp16_arithmetic);
+    line.field("timeline_semaphore", c.timeline_semaphore).field("memory_budget", c.memory_budget);
+    line.field("timestamps", c.timestamp_bits != 0).end_object();
+    line.key("cooperative_matrix").begin_array();
+    for (const CooperativeMatrixShape& shape : c.cooperative_matrix_shapes) {
+        line.begin_object().field("m", shape.m).field("n", shape.n).field("k", shape.k);
+        line.field("a", shape.a)
+            .field("b", shape.b)
+            .field("c", shape.c)
+            .field("result", shape.result)
+            .end_object();
+    }
+    line.end_array();
+}
+
+/// The variant that would be used, or nothing when the device can run none of them.
+static const Kernel* chosen(const ops::KernelTable& table, const Capabilities& c,
+                            const KernelChoices& choices) {
+    try {
+        return &choose_kernel(table.kernels, c, choices);
+    } catch (const Error&) {
+        return nullptr;
+    }
+}
+
+static void write_kernels(JsonLine& line, const Capabilities& c, const KernelChoices& choices) {
+    line.key("kernels").begin_array();
+    for (const ops::KernelTable& table : ops::all_kernels()) {
+        const Kernel* kernel = chosen(table, c, choices);
+        line.begin_object().field("op", table.op);
+        line.key("chosen");
+        kernel ? line.value(kernel->name) : line.null();
+        line.key("variants").begin_array();
+        for (const Kernel& variant : table.kernels) {
+            std::string why;
+            const bool runs = satisfies(c, variant.requirements, &why);
+            line.begin_object().field("name", variant.name).field("runs", runs);
+            if (!runs) line.field("why", why);
+            line.end_object();
+        }
+        line.end_array().end_object();
+    }
+    line.end_array();
+}
+
+static void write_json(Output& output, const Capabilities& c, size_t index, bool automatic,
+                       const KernelChoices& choices) {
+    JsonLine line;
+    line.field("index", uint64_t(index)).field("name", c.device_name).field("class", name_of(c.device_class));
+    line.field("chosen", automatic).field("driver", c.driver_name).field("driver_info", c.driver_info);
+    line.field("vulkan", version_text(c.api_version))
+        .field("vendor_id", c.vendor_id)
+        .field("device_id", c.device_id);
+    line.field("memory", c.device_memory).field("unified_memory", c.unified_memory);
+    write_limits(line, c);
+    write_features(line, c);
+    write_kernels(line, c, choices);
+    output.line(line);
+}
+
+static std::string kernels_text(const Capabilities& c, const KernelChoices& choices) {
+    std::string text;
+    for (const ops::KernelTable& table : ops::all_kernels()) {
+        const Kernel* kernel = chosen(table, c, choices);
+        std::string others;
+        for (const Kernel& variant : table.kernels)
+            if (&variant != kernel && satisfies(c, variant.requirements))
+                others += (others.empty() ? "" : ", ") + std::string(variant.name);
+        text += fmt::format("    {:<18} {}", table.op, kernel ? kernel->name : "none: cannot run here");
+        if (!others.empty()) text += "  (also runs " + others + ")";
+        text += '\n';
+    }
+    return text;
+}
+
+static std::string device_text(const Capabilities& c, size_t index, bool automatic,
+                               const KernelChoices& choices) {
+    std::string text = fmt::format("{}  {}{}\n", index, c.device_name, automatic ? "  (chosen)" : "");
+    text += fmt::format("  driver   {} {}, Vulkan {}\n", c.driver_name, c.driver_info,
+                        version_text(c.api_version));
+    text += fmt::format("  memory   {}{}\n", human_bytes(static_cast<double>(c.device_memory)),
+                        c.unified_memory ? ", shared with the host" : "");
+    text += fmt::format(
+        "  limits   buffer range {}, allocation {}, shared memory {}, {} invocations a workgroup\n",
+        human_bytes(static_cast<double>(c.max_storage_buffer_range)),
+        human_bytes(static_cast<double>(c.max_allocation)), human_bytes(c.max_shared_memory),
+        c.max_invocations);
+    text += fmt::format("  subgroup {} ({} to {}){}{}\n", c.subgroup_size, c.min_subgroup_size,
+                        c.max_subgroup_size, c.subgroup_arithmetic ? ", arithmetic" : "",
+                        c.subgroup_shuffle ? ", shuffle" : "");
+    text += fmt::format("  types    fp32{}{}\n", c.storage_16bit ? ", fp16 storage" : "",
+                        c.fp16_arithmetic ? ", fp16 arithmetic" : "");
+    text += "  matrix   ";
+    for (const CooperativeMatrixShape& shape : c.cooperative_matrix_shapes)
+        text += fmt::format("{}x{}x{} {}*{}+{} ", shape.m, shape.n, shape.k, shape.a, shape.b, shape.c);
+    text += c.cooperative_matrix_shapes.empty() ? "no matrix cores\n" : "\n";
+    return text + "  kernels\n" + kernels_text(c, choices);
+}
+
+static void list_devices(const GlobalOptions& global, bool json) {
+    const std::vector<Capabilities> devices = all_devices();
+    const size_t automatic = choose_device(devices, global.device);
+    const KernelChoices choices = parse_kernel_choices(global.kernels);
+    Output output;
+    for (size_t i = 0; i < devices.size(); ++i) {
+        if (json)
+            write_json(output, devices[i], i, i == automatic, choices);
+        else
+            output.write(device_text(devices[i], i, i == automatic, choices));
+    }
+    output.flush();
+}
+
+void add_devices_command(CLI::App& app, Context& context) {
+    CLI::App* command = app.add_subcommand("devices", "List Vulkan devices and the kernels each would use");
+    auto json = std::make_shared<bool>(false);
+    command->add_flag("--json", *json, "One JSON object a device");
+    command->footer(R"(Examples:
+  vkbert devices
+  vkbert devices --json --device llvmpipe
+
+The device marked as chosen is the one that --device (or its default, auto) means.)");
+    command->callback(
+        [&context, json] { context.run = [&context, json] { list_devices(context.options, *json); }; });
+}
+
+}  // namespace vkbert::tools
