@@ -218,7 +218,7 @@ void add_completion_command(CLI::App& app, Context& context) {
   vkbert completion fish > ~/.config/fish/completions/vkbert.fish)");
     command->callback([&context, kind] {
         context.run = [&context, kind] {
-            Output output;
+            ResultWriter output;
             output.write(script(*context.app, *kind));
             output.flush();
         };

@@ -41,14 +41,12 @@ static std::vector<Capabilities> all_devices() {
 }
 
 static void write_limits(JsonLine& line, const Capabilities& c) {
-    line.key("limits").begin_object();
     line.field("max_storage_buffer_range", c.max_storage_buffer_range)
         .field("max_buffer_size", c.max_buffer_size);
     line.field("max_allocation", c.max_allocation).field("max_texel_elements", c.max_texel_elements);
     line.field("max_shared_memory", c.max_shared_memory).field("max_invocations", c.max_invocations);
     line.field("max_push_constants", c.max_push_constants)
         .field("max_storage_buffers", c.max_storage_buffers);
-    line.end_object();
 }
 
 static void write_features(JsonLine& line, const Capabilities& c) {
@@ -103,19 +101,17 @@ static void write_kernels(JsonLine& line, const Capabilities& c, const KernelCho
     line.end_array();
 }
 
-static void write_json(Output& output, const Capabilities& c, size_t index, bool automatic,
+static void write_json(JsonLine& line, const Capabilities& c, size_t index, bool selected,
                        const KernelChoices& choices) {
-    JsonLine line;
+    line.begin_object();
     line.field("index", uint64_t(index)).field("name", c.device_name).field("class", name_of(c.device_class));
-    line.field("chosen", automatic).field("driver", c.driver_name).field("driver_info", c.driver_info);
-    line.field("vulkan", version_text(c.api_version))
-        .field("vendor_id", c.vendor_id)
-        .field("device_id", c.device_id);
+    line.field("selected", selected).field("driver", c.driver_name).field("driver_info", c.driver_info);
+    line.field("vulkan", version_text(c.api_version)).field("vendor_id", c.vendor_id).field("device_id", c.device_id);
     line.field("memory", c.device_memory).field("unified_memory", c.unified_memory);
     write_limits(line, c);
     write_features(line, c);
     write_kernels(line, c, choices);
-    output.line(line);
+    line.end_object();
 }
 
 static std::string kernels_text(const Capabilities& c, const KernelChoices& choices) {
@@ -133,9 +129,9 @@ static std::string kernels_text(const Capabilities& c, const KernelChoices& choi
     return text;
 }
 
-static std::string device_text(const Capabilities& c, size_t index, bool automatic,
+static std::string device_text(const Capabilities& c, size_t index, bool selected,
                                const KernelChoices& choices) {
-    std::string text = fmt::format("{}  {}{}\n", index, c.device_name, automatic ? "  (chosen)" : "");
+    std::string text = fmt::format("{}  {}{}\n", index, c.device_name, selected ? "  (selected)" : "");
     text += fmt::format("  driver   {} {}, Vulkan {}\n", c.driver_name, c.driver_info,
                         version_text(c.api_version));
     text += fmt::format("  memory   {}{}\n", human_bytes(static_cast<double>(c.device_memory)),
@@ -159,14 +155,18 @@ static std::string device_text(const Capabilities& c, size_t index, bool automat
 
 static void list_devices(const GlobalOptions& global, bool json) {
     const std::vector<Capabilities> devices = all_devices();
-    const size_t automatic = choose_device(devices, global.device);
+    const size_t selected = choose_device(devices, global.device);
     const KernelChoices choices = parse_kernel_choices(global.kernels);
-    Output output;
-    for (size_t i = 0; i < devices.size(); ++i) {
-        if (json)
-            write_json(output, devices[i], i, i == automatic, choices);
-        else
-            output.write(device_text(devices[i], i, i == automatic, choices));
+    ResultWriter output;
+    if (json) {
+        JsonLine line;
+        line.key("devices").begin_array();
+        for (size_t i = 0; i < devices.size(); ++i) write_json(line, devices[i], i, i == selected, choices);
+        line.end_array();
+        output.line(line);
+    } else {
+        for (size_t i = 0; i < devices.size(); ++i)
+            output.write(device_text(devices[i], i, i == selected, choices));
     }
     output.flush();
 }
@@ -174,12 +174,12 @@ static void list_devices(const GlobalOptions& global, bool json) {
 void add_devices_command(CLI::App& app, Context& context) {
     CLI::App* command = app.add_subcommand("devices", "List Vulkan devices and the kernels each would use");
     auto json = std::make_shared<bool>(false);
-    command->add_flag("--json", *json, "One JSON object a device");
+    command->add_flag("--json", *json, "One JSON object with all devices");
     command->footer(R"(Examples:
   vkbert devices
   vkbert devices --json --device llvmpipe
 
-The device marked as chosen is the one that --device (or its default, auto) means.)");
+The device marked as selected is the one that --device (or its default, auto) means.)");
     command->callback(
         [&context, json] { context.run = [&context, json] { list_devices(context.options, *json); }; });
 }

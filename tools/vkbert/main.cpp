@@ -4,7 +4,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
-#include <clocale>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -117,7 +117,33 @@ static int report_usage(const CLI::App& app, const CLI::ParseError& error) {
     const std::vector<std::string> unknown = app.remaining();
     if (app.get_subcommands().empty() && !unknown.empty())
         return report("there is no command '" + unknown.front() + "'; see `vkbert --help`", 2);
+    for (const std::string& extra : app.remaining(true))
+        if (extra.size() > 1 && extra.front() == '-')
+            return report("there is no option '" + extra + "'; see `" + command + " --help`", 2);
     return report(std::string(error.what()) + "; see `" + command + " --help`", 2);
+}
+
+// CLI11 takes an argument "[...]" apart as a list, and texts for BERT look like that ("[CLS] ... [SEP]"). A
+// mark at the end of such arguments keeps them whole; keep_brackets() has every option take it off again.
+static constexpr char bracket_mark = '\x1f';
+
+static std::vector<std::string> marked_arguments(int argc, char** argv) {
+    std::vector<std::string> arguments(argv + 1, argv + argc);
+    for (std::string& argument : arguments)
+        if (argument.size() > 1 && argument.front() == '[' &&
+            (argument.back() == ']' || argument.back() == bracket_mark))
+            argument += bracket_mark;
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+    return arguments;
+}
+
+static void keep_brackets(CLI::App& app) {
+    for (CLI::Option* option : app.get_options())
+        option->transform([](const std::string& value) {
+            const bool marked = value.starts_with('[') && value.ends_with(bracket_mark);
+            return marked ? value.substr(0, value.size() - 1) : value;
+        });
+    for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) keep_brackets(*command);
 }
 
 static int run(int argc, char** argv) {
@@ -135,8 +161,9 @@ static int run(int argc, char** argv) {
     add_tokenize_command(app, context);
     add_pull_command(app, context);
     add_completion_command(app, context);
+    keep_brackets(app);
     try {
-        app.parse(argc, argv);
+        app.parse(marked_arguments(argc, argv));
     } catch (const CLI::ParseError& error) {
         return report_usage(app, error);
     }

@@ -125,14 +125,14 @@ std::string JsonLine::take() {
     return std::move(text_);
 }
 
-Output::Output() : terminal_(isatty(STDOUT_FILENO) != 0) {}
+ResultWriter::ResultWriter() : terminal_(isatty(STDOUT_FILENO) != 0) {}
 
-void Output::write(std::string_view text) {
+void ResultWriter::write(std::string_view text) {
     buffer_ += text;
     if (terminal_ || buffer_.size() >= 64 << 10) flush();
 }
 
-void Output::flush() {
+void ResultWriter::flush() {
     if (terminal_ && !buffer_.empty()) Progress::clear_line();
     for (std::string_view rest = buffer_; !rest.empty();) {
         const ssize_t written = ::write(STDOUT_FILENO, rest.data(), rest.size());

@@ -45,13 +45,13 @@ class JsonLine {
 
 /// Buffered writer to a file descriptor that never loses an error. Errors (failed): a full disk, a reader
 /// gone away.
-class Output {
+class ResultWriter {
   public:
     /// Standard output.
-    Output();
-    ~Output() = default;
-    Output(const Output&) = delete;
-    Output& operator=(const Output&) = delete;
+    ResultWriter();
+    ~ResultWriter() = default;
+    ResultWriter(const ResultWriter&) = delete;
+    ResultWriter& operator=(const ResultWriter&) = delete;
 
     void write(std::string_view text);
     void line(JsonLine& object) { write(object.take()); }

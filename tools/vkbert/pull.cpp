@@ -118,7 +118,7 @@ class Pull {
         const std::string folder = store_.snapshot(repository.commit).string();
         message(global_, fmt::format("{}: {} files, {} fetched, in {}", options_.name, files.size(),
                                      human_bytes(static_cast<double>(fetched_)), folder));
-        Output output;
+        ResultWriter output;
         JsonLine line;
         line.field("model", options_.name)
             .field("revision", options_.revision)

@@ -18,12 +18,9 @@ namespace vkbert::tools {
 static constexpr size_t max_line = 1 << 30;
 
 void add_text_options(CLI::App& command, TextOptions& options) {
-    // Without allow_extra_args(false) CLI11 takes "[MASK] ... [SEP]" apart as a list.
     command
         .add_option("TEXT", options.texts, "Texts, each one argument; without any, --input or standard input")
-        ->type_name("")
-        ->expected(0, 1 << 20)
-        ->allow_extra_args(false);
+        ->type_name("");
     command.add_option("--pair", options.pair, "Second text, paired with every text")
         ->type_name("TEXT")
         ->each([&options](const std::string&) { options.has_pair = true; });

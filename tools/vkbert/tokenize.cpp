@@ -26,7 +26,7 @@ static void append_integers(JsonLine& line, const char* name, const std::vector<
     line.end_array();
 }
 
-static void write_encoding(Output& output, const Tokenizer& tokenizer, const Encoding& encoding) {
+static void write_encoding(ResultWriter& output, const Tokenizer& tokenizer, const Encoding& encoding) {
     JsonLine line;
     append_integers(line, "ids", encoding.ids);
     line.key("tokens").begin_array();
@@ -46,7 +46,7 @@ static void tokenize(const GlobalOptions& global, const TokenizeOptions& options
     EncodeOptions encode;
     if (options.max_length != 0) encode.max_length = options.max_length;
     encode.add_special_tokens = !options.no_special_tokens;
-    Output output;
+    ResultWriter output;
     Encoding encoding;
     for (TextRecord record; reader.next(record);) {
         tokenizer.encode(record.text, record.pair, encode, encoding);
