@@ -7,6 +7,7 @@ namespace vkbert::tools {
 
 void add_completion_command(CLI::App& app, Context& context);
 void add_devices_command(CLI::App& app, Context& context);
+void add_embed_command(CLI::App& app, Context& context);
 void add_pull_command(CLI::App& app, Context& context);
 void add_tokenize_command(CLI::App& app, Context& context);
 

@@ -220,7 +220,7 @@ void add_completion_command(CLI::App& app, Context& context) {
         context.run = [&context, kind] {
             ResultWriter output;
             output.write(script(*context.app, *kind));
-            output.flush();
+            output.finish();
         };
     });
 }

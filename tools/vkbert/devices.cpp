@@ -106,7 +106,9 @@ static void write_json(JsonLine& line, const Capabilities& c, size_t index, bool
     line.begin_object();
     line.field("index", uint64_t(index)).field("name", c.device_name).field("class", name_of(c.device_class));
     line.field("selected", selected).field("driver", c.driver_name).field("driver_info", c.driver_info);
-    line.field("vulkan", version_text(c.api_version)).field("vendor_id", c.vendor_id).field("device_id", c.device_id);
+    line.field("vulkan", version_text(c.api_version))
+        .field("vendor_id", c.vendor_id)
+        .field("device_id", c.device_id);
     line.field("memory", c.device_memory).field("unified_memory", c.unified_memory);
     write_limits(line, c);
     write_features(line, c);
@@ -168,7 +170,7 @@ static void list_devices(const GlobalOptions& global, bool json) {
         for (size_t i = 0; i < devices.size(); ++i)
             output.write(device_text(devices[i], i, i == selected, choices));
     }
-    output.flush();
+    output.finish();
 }
 
 void add_devices_command(CLI::App& app, Context& context) {

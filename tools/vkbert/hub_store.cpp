@@ -6,9 +6,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 
 #include "runtime/error.hpp"
+#include "runtime/files.hpp"
 #include "tools/vkbert/common.hpp"
 
 namespace vkbert::tools {
@@ -64,12 +64,9 @@ void HubStore::keep(const std::string& etag) const {
 void HubStore::set_revision(const std::string& revision, const std::string& commit) const {
     const fs::path place = folder_ / "refs" / revision;
     make_folder(place.parent_path());
-    const fs::path temporary = place.string() + "." + std::to_string(getpid());
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file << commit;
-    file.close();
-    if (!file) fail(ErrorCode::failed, "{}: {}", temporary.string(), std::strerror(errno));
-    rename_onto(temporary, place);
+    AtomicFile file(place);
+    file.write(commit);
+    file.commit();
 }
 
 void HubStore::require_space(uint64_t bytes) const {

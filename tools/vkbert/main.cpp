@@ -159,6 +159,7 @@ static int run(int argc, char** argv) {
     add_global_options(app, context.options);
     add_devices_command(app, context);
     add_tokenize_command(app, context);
+    add_embed_command(app, context);
     add_pull_command(app, context);
     add_completion_command(app, context);
     keep_brackets(app);

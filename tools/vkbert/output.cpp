@@ -126,6 +126,13 @@ std::string JsonLine::take() {
 }
 
 ResultWriter::ResultWriter() : terminal_(isatty(STDOUT_FILENO) != 0) {}
+ResultWriter::ResultWriter(const std::filesystem::path& path) : file_(std::make_unique<AtomicFile>(path)) {}
+ResultWriter::~ResultWriter() = default;
+
+void ResultWriter::finish() {
+    flush();
+    if (file_) file_->commit();
+}
 
 void ResultWriter::write(std::string_view text) {
     buffer_ += text;
@@ -133,6 +140,11 @@ void ResultWriter::write(std::string_view text) {
 }
 
 void ResultWriter::flush() {
+    if (file_) {
+        file_->write(buffer_);
+        buffer_.clear();
+        return;
+    }
     if (terminal_ && !buffer_.empty()) Progress::clear_line();
     for (std::string_view rest = buffer_; !rest.empty();) {
         const ssize_t written = ::write(STDOUT_FILENO, rest.data(), rest.size());

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "runtime/files.hpp"
 
 namespace vkbert::tools {
 
@@ -43,23 +47,27 @@ class JsonLine {
     bool first_ = true;
 };
 
-/// Buffered writer to a file descriptor that never loses an error. Errors (failed): a full disk, a reader
-/// gone away.
+/// Buffered writer of lines that never loses an error. Errors (failed): a full disk, a reader gone away.
 class ResultWriter {
   public:
-    /// Standard output.
+    /// To standard output.
     ResultWriter();
-    ~ResultWriter() = default;
+    /// To a file that appears under its name at finish().
+    explicit ResultWriter(const std::filesystem::path& path);
+    ~ResultWriter();
     ResultWriter(const ResultWriter&) = delete;
     ResultWriter& operator=(const ResultWriter&) = delete;
 
     void write(std::string_view text);
     void line(JsonLine& object) { write(object.take()); }
     void flush();
+    /// Everything is written: flush, and give a file its name.
+    void finish();
 
   private:
     std::string buffer_;
-    bool terminal_;
+    bool terminal_ = false;
+    std::unique_ptr<AtomicFile> file_;
 };
 
 }  // namespace vkbert::tools

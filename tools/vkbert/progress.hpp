@@ -21,6 +21,7 @@ class Progress {
 
     /// Work that was there before we started: it counts towards the total, not towards the rate.
     void start_at(uint64_t done);
+    void set_total(uint64_t total) { total_ = total; }
     void set(uint64_t done);
     void advance(uint64_t amount) { set(done_ + amount); }
 

@@ -125,7 +125,7 @@ class Pull {
             .field("commit", repository.commit);
         line.field("path", folder).field("files", uint64_t(files.size())).field("fetched_bytes", fetched_);
         output.line(line);
-        output.flush();
+        output.finish();
     }
 
   private:

@@ -52,7 +52,7 @@ static void tokenize(const GlobalOptions& global, const TokenizeOptions& options
         tokenizer.encode(record.text, record.pair, encode, encoding);
         write_encoding(output, tokenizer, encoding);
     }
-    output.flush();
+    output.finish();
 }
 
 void add_tokenize_command(CLI::App& app, Context& context) {
