@@ -159,7 +159,14 @@ static int run(int argc, char** argv) {
     add_global_options(app, context.options);
     add_devices_command(app, context);
     add_tokenize_command(app, context);
+    add_bench_command(app, context);
     add_embed_command(app, context);
+    add_fill_mask_command(app, context);
+    add_next_sentence_command(app, context);
+    add_classify_command(app, context);
+    add_tag_command(app, context);
+    add_answer_command(app, context);
+    add_choose_command(app, context);
     add_pull_command(app, context);
     add_completion_command(app, context);
     keep_brackets(app);

@@ -1,0 +1,217 @@
+// vkbert bench: how fast a model runs, against what the device can do.
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <memory>
+#include <random>
+
+#include "bert/checkpoint.hpp"
+#include "runtime/error.hpp"
+#include "runtime/files.hpp"
+#include "tools/vkbert/commands.hpp"
+#include "tools/vkbert/inference.hpp"
+#include "tools/vkbert/model_folder.hpp"
+#include "tools/vkbert/output.hpp"
+
+namespace vkbert::tools {
+
+namespace {
+
+struct BenchOptions {
+    std::string shape = "base", lengths_file;
+    uint32_t batch = 8, length = 128, repeat = 5;
+    bool json = false;
+};
+
+/// One number a line.
+std::vector<uint32_t> read_lengths(const std::string& path) {
+    const std::string text = read_text_file(path, 64 << 20);
+    std::vector<uint32_t> lengths;
+    const char *at = text.data(), *const end = at + text.size();
+    for (size_t line = 1; at < end; ++line) {
+        const char* stop = std::find(at, end, '\n');
+        uint32_t length = 0;
+        const char* digits_end = stop > at && stop[-1] == '\r' ? stop - 1 : stop;
+        const auto [rest, error] = std::from_chars(at, digits_end, length);
+        if (error != std::errc() || rest != digits_end || length == 0)
+            fail(ErrorCode::invalid_input, "{}:{}: is no length; each line must be a number above 0", path,
+                 line);
+        lengths.push_back(length);
+        at = stop + (stop < end);
+    }
+    if (lengths.empty()) fail(ErrorCode::invalid_input, "{}: has no lengths", path);
+    return lengths;
+}
+
+Batch random_batch(const Config& config, const std::vector<uint32_t>& lengths, uint64_t seed) {
+    std::mt19937_64 random(seed);
+    Batch batch;
+    for (const uint32_t length : lengths) {
+        if (length > config.max_position_embeddings)
+            fail(ErrorCode::invalid_argument, "a sequence of {} tokens, but the model has {} positions",
+                 length, config.max_position_embeddings);
+        std::vector<uint32_t> ids(length);
+        for (uint32_t& id : ids) id = static_cast<uint32_t>(random() % config.vocab_size);
+        batch.add(ids);
+    }
+    return batch;
+}
+
+/// Multiplications and additions of the encoder on these sequences.
+double encoder_flops(const Config& c, const Batch& batch) {
+    const double H = c.hidden_size, F = c.intermediate_size;
+    double pairs = 0;
+    for (uint32_t s = 0; s < batch.sequences(); ++s) {
+        const double length = batch.offsets[s + 1] - batch.offsets[s];
+        pairs += length * length;
+    }
+    return c.num_hidden_layers * (batch.tokens() * (8 * H * H + 4 * H * F) + 4 * H * pairs);
+}
+
+struct Measured {
+    double seconds = 0, fastest = 0, flops = 0;
+    uint32_t tokens = 0, sequences = 0;
+    uint64_t peak_bytes = 0;
+    std::map<std::string, std::string> variants;  // of each op, the one that was used most
+    Ceilings ceilings;
+};
+
+class Bench {
+  public:
+    Bench(const GlobalOptions& global, const BenchOptions& options)
+        : global_(global), options_(options), device_(open_device(global)) {
+        ModelOptions model;
+        model.precision = precision_of(global);
+        if (global.model.empty()) {
+            model_ = Model::random(*device_, config_of_shape(options.shape), global.seed, model);
+        } else {
+            const auto folder = model_folder(global.model);
+            model_ = Model::load(*device_, read_config(folder), Checkpoint::open(folder), model);
+        }
+    }
+
+    void run() {
+        const std::vector<uint32_t> lengths = options_.lengths_file.empty()
+                                                  ? std::vector<uint32_t>(options_.batch, options_.length)
+                                                  : read_lengths(options_.lengths_file);
+        const Measured m = measure(random_batch(model_->config(), lengths, global_.seed));
+        ResultWriter output;
+        if (options_.json)
+            write_json(output, m);
+        else
+            output.write(text(m));
+        output.finish();
+    }
+
+  private:
+    /// Median of the timed steps: input in, one run, pooled vectors out.
+    Measured measure(const Batch& batch) {
+        SessionOptions options;
+        options.output = vkbert::Output::sentence;
+        options.max_tokens = batch.tokens(), options.max_sequences = batch.sequences();
+        options.kernels = parse_kernel_choices(global_.kernels);
+        Session session(*model_, options);
+        model_->pipelines().save();
+        Measured m;
+        std::vector<double> seconds;
+        for (uint32_t step = 0; step < options_.repeat + 2; ++step) {
+            const auto begin = std::chrono::steady_clock::now();
+            session.set_input(batch);
+            session.run();
+            session.read();
+            const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+            if (step >= 2) seconds.push_back(time.count());  // two to warm up
+        }
+        std::ranges::sort(seconds);
+        m.seconds = seconds[seconds.size() / 2], m.fastest = seconds.front();
+        m.flops = encoder_flops(model_->config(), batch);
+        m.tokens = batch.tokens(), m.sequences = batch.sequences();
+        m.peak_bytes = device_->peak_allocated_bytes();
+        m.variants = variants(session.plan());
+        m.ceilings.bytes_per_second = measure_copy_bandwidth(*device_);
+        m.ceilings.flops_per_second = measure_fma_rate(*device_);
+        return m;
+    }
+
+    static std::map<std::string, std::string> variants(const Plan& plan) {
+        std::map<std::string, std::map<std::string, size_t>> uses;
+        for (const Dispatch& dispatch : plan.dispatches())
+            ++uses[std::string(dispatch.kernel->op)][std::string(dispatch.kernel->name)];
+        std::map<std::string, std::string> result;
+        for (const auto& [op, names] : uses)
+            result[op] =
+                std::ranges::max_element(names, {}, [](const auto& use) { return use.second; })->first;
+        return result;
+    }
+
+    void write_json(ResultWriter& output, const Measured& m) const {
+        const Capabilities& c = device_->capabilities();
+        JsonLine line;
+        line.field("tokens_per_second", m.tokens / m.seconds).field("seconds_per_step", m.seconds);
+        line.field("fastest_step", m.fastest).field("tokens", m.tokens).field("sequences", m.sequences);
+        line.field("flops", m.flops).field("flops_per_second", m.flops / m.seconds);
+        line.field("ceiling_flops_per_second", m.ceilings.flops_per_second);
+        line.field("ceiling_bytes_per_second", m.ceilings.bytes_per_second);
+        line.field("peak_memory", m.peak_bytes).field("device", c.device_name);
+        line.field("driver", c.driver_name + " " + c.driver_info).key("variants").begin_object();
+        for (const auto& [op, variant] : m.variants) line.field(op, variant);
+        line.end_object();
+        output.line(line);
+    }
+
+    std::string text(const Measured& m) const {
+        const double rate = m.flops / m.seconds;
+        std::string result = fmt::format(
+            "{} on {}\n{} sequences, {} tokens: {:.4g} s a step, {:.4g} tokens/s\n"
+            "{:.4g} GFLOP/s, {:.1f}% of the {:.4g} measured in registers; copies run at {:.4g} GB/s\n"
+            "peak device memory {}\n",
+            global_.model.empty() ? options_.shape : global_.model, device_->capabilities().device_name,
+            m.sequences, m.tokens, m.seconds, m.tokens / m.seconds, rate * 1e-9,
+            100 * rate / m.ceilings.flops_per_second, m.ceilings.flops_per_second * 1e-9,
+            m.ceilings.bytes_per_second * 1e-9, human_bytes(static_cast<double>(m.peak_bytes)));
+        for (const auto& [op, variant] : m.variants) result += fmt::format("  {} {}\n", op, variant);
+        return result;
+    }
+
+    const GlobalOptions& global_;
+    const BenchOptions& options_;
+    std::unique_ptr<Device> device_;
+    std::unique_ptr<Model> model_;
+};
+
+}  // namespace
+
+void add_bench_command(CLI::App& app, Context& context) {
+    CLI::App* command = app.add_subcommand("bench", "Measure how fast a model runs");
+    auto options = std::make_shared<BenchOptions>();
+    command
+        ->add_option("--shape", options->shape,
+                     "Random weights, without --model: base, large, tiny, or L,H,A,F")
+        ->type_name("SHAPE")
+        ->capture_default_str();
+    const auto number = [&](const char* name, uint32_t& value, const char* help) {
+        command->add_option(name, value, help)
+            ->type_name("N")
+            ->check(CLI::PositiveNumber)
+            ->capture_default_str();
+    };
+    number("--batch", options->batch, "Sequences");
+    number("--length", options->length, "Tokens of each");
+    number("--repeat", options->repeat, "Timed steps; the median counts");
+    command
+        ->add_option("--lengths", options->lengths_file,
+                     "Read the sequences' lengths from this file, one a line")
+        ->type_name("FILE");
+    command->add_flag("--json", options->json, "One JSON object instead of text");
+    command->footer(R"(Example:
+  vkbert bench --shape base --batch 8 --length 128 --json
+  {"tokens_per_second":812.1,"seconds_per_step":1.261,...})");
+    command->callback([&context, options] {
+        context.run = [&context, options] { Bench(context.options, *options).run(); };
+    });
+}
+
+}  // namespace vkbert::tools
