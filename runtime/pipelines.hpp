@@ -51,7 +51,7 @@ class PipelineCache {
         std::vector<uint32_t> constants;
         std::vector<BindingKind> bindings;
         uint32_t push_bytes, subgroup_size;
-        auto operator<=>(const Key&) const = default;
+        auto operator<=>(const Key&) const = default;  // NOLINT(modernize-use-nullptr): a false alarm
     };
     Pipeline create(const Kernel&, const std::vector<uint32_t>& all_constants, uint32_t push_bytes,
                     VkPipelineCreateFlags flags);

@@ -1,7 +1,6 @@
 // The pipeline cache: one pipeline a specialization, and a file that is never trusted.
 #include "runtime/pipelines.hpp"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <sys/stat.h>
@@ -16,7 +15,6 @@
 
 using namespace vkbert;
 using namespace vkbert::test;
-using testing::HasSubstr;
 namespace fs = std::filesystem;
 
 namespace {
