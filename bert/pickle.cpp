@@ -97,7 +97,7 @@ class Machine {
         const auto mark =
             std::find_if(stack_.rbegin(), stack_.rend(), [](const Value& v) { return v.kind == Kind::mark; });
         if (mark == stack_.rend()) bad("it takes what is not there");
-        const std::vector<Value> values(mark.base(), stack_.end());
+        std::vector<Value> values(mark.base(), stack_.end());
         stack_.erase(mark.base() - 1, stack_.end());
         return values;
     }
@@ -322,6 +322,7 @@ class Machine {
         const std::vector<Value>& values = containers_[size_t(value.number)];
         if (values.size() > max_axes) bad(fmt::format("a tensor has more than {} axes", max_axes));
         std::vector<uint64_t> numbers;
+        numbers.reserve(values.size());
         for (const Value& number : values) numbers.push_back(unsigned_of(number));
         return numbers;
     }
