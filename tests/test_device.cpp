@@ -30,6 +30,7 @@ struct Session {
         instance = std::make_shared<Instance>(options);
         const auto devices = instance->physical_devices();
         std::vector<Capabilities> all;
+        all.reserve(devices.size());
         for (VkPhysicalDevice p : devices) all.push_back(query_capabilities(instance->functions(), p));
         physical = devices[choose_device(all, wanted != nullptr ? wanted : "auto")];
         device = Device::create(instance, physical);
