@@ -20,6 +20,7 @@ layout(std430, binding = 5) readonly buffer Residual { float residual1[]; };
 layout(std430, binding = 5) readonly buffer Residual4 { vec4 residual4[]; };
 #ifdef FP16
 layout(std430, binding = 3) buffer OutputHalves { uvec2 output_halves[]; };
+layout(std430, binding = 3) buffer OutputPairs { uint output_pairs[]; };
 layout(std430, binding = 5) readonly buffer ResidualHalves { uvec2 residual_halves[]; };
 #endif
 
@@ -65,5 +66,50 @@ void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residu
             output1[4 * at + i] = v[i] + ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u ? residual1[4 * from + i] : 0.0);
     }
 }
+
+// The same for a lane that has one column and four rows of it, of which those from row m on are not stored. Lanes are
+// neighbouring columns, and all lanes of a quad come here; columns from n on are not stored. For fp16 a lane lends its
+// value to its neighbour, which stores both.
+#ifdef QUAD_STORES
+vec4 residual_rows(uint row, uint column, uint rows, uint pitch4) {
+    vec4 v = vec4(0);
+    for (uint i = 0; i < rows; i++) {
+        const uint from = (row + i) * pitch4 * 4 + column;
+#ifdef FP16
+        if ((EPILOGUE & EPILOGUE_FP16_OUTPUT) != 0u) {
+            const uvec2 quarter = residual_halves[from / 4];
+            const vec2 pair = unpackHalf2x16((column & 2u) != 0u ? quarter.y : quarter.x);
+            v[i] = (column & 1u) != 0u ? pair.y : pair.x;
+            continue;
+        }
+#endif
+        v[i] = residual1[from];
+    }
+    return v;
+}
+
+void store_rows(vec4 sums, uint row, uint column, uint m, uint n, uint c_pitch4, uint residual_pitch4, float scale) {
+    const uint rows = min(m - row, 4u);
+    const uint last = min(column, n - 1);
+    vec4 v = sums * scale;
+    if ((EPILOGUE & EPILOGUE_BIAS) != 0u) v += bias[last];
+    v = activate(v, ACTIVATION);
+    if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v += residual_rows(row, last, rows, residual_pitch4);
+#ifdef FP16
+    if ((EPILOGUE & EPILOGUE_FP16_OUTPUT) != 0u) {
+        const vec4 next = subgroupQuadSwapHorizontal(v);
+        if (column >= n || (column & 1u) != 0u) return;
+        for (uint i = 0; i < rows; i++) {
+            const uint at = (row + i) * c_pitch4 * 2 + column / 2;
+            const uint pair = packHalf2x16(vec2(v[i], next[i]));
+            output_pairs[at] = column + 1 < n ? pair : (pair & 0xffffu) | (output_pairs[at] & 0xffff0000u);
+        }
+        return;
+    }
+#endif
+    if (column >= n) return;
+    for (uint i = 0; i < rows; i++) output1[(row + i) * c_pitch4 * 4 + column] = v[i];
+}
+#endif
 
 #endif

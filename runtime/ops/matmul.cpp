@@ -11,6 +11,8 @@ namespace vkbert {
 
 VKBERT_DECLARE_SHADER(matmul_plain_fp32)
 VKBERT_DECLARE_SHADER(matmul_plain_fp16)
+VKBERT_DECLARE_SHADER(matmul_pointer_fp32)
+VKBERT_DECLARE_SHADER(matmul_pointer_fp16)
 VKBERT_DECLARE_SHADER(matmul_texel_16_fp32)
 VKBERT_DECLARE_SHADER(matmul_texel_16_fp16)
 VKBERT_DECLARE_SHADER(matmul_texel_4_fp32)
@@ -19,7 +21,7 @@ VKBERT_DECLARE_SHADER(matmul_texel_4_fp16)
 namespace vkbert::ops {
 namespace {
 
-enum class Algorithm { texel, plain };
+enum class Algorithm { pointer, texel, plain };
 
 /// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
 struct Shape {
@@ -43,6 +45,24 @@ void add_plain(Variants& variants, const Shader& shader) {
     variants.shapes.push_back({Algorithm::plain, 4, 4 * invocations});
 }
 
+constexpr Requirements pointer_requirements{.invocations = 16,
+                                            .min_subgroup_size = 4,
+                                            .subgroup_quad = true,
+                                            .buffer_device_address = true,
+                                            .scalar_pointer_loads = true,
+                                            .cpu_only = true};
+
+void add_pointer(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
+    const uint32_t columns = pointer_requirements.invocations;
+    variants.kernels.push_back({"matmul",
+                                name,
+                                &shader,
+                                pointer_requirements,
+                                {columns, rows},
+                                {storage, address, address, storage, storage, storage}});
+    variants.shapes.push_back({Algorithm::pointer, rows, columns});
+}
+
 void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
     constexpr uint32_t invocations = 8;
     Kernel kernel{"matmul", name,          &shader,
@@ -59,6 +79,9 @@ void add_texel(Variants& variants, const Shader& shader, std::string_view name, 
 Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
+    const Shader& pointer = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
+    add_pointer(variants, pointer, "cpu_pointer_16", 16);
+    add_pointer(variants, pointer, "cpu_pointer_4", 4);
     add_texel(variants, half ? shaders::matmul_texel_16_fp16 : shaders::matmul_texel_16_fp32, "cpu_texel_16",
               16);
     add_texel(variants, half ? shaders::matmul_texel_4_fp16 : shaders::matmul_texel_4_fp32, "cpu_texel_4", 4);
@@ -82,6 +105,7 @@ const Shape& shape_of(const Kernel& kernel, Type type) {
 bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
     const bool cpu = capabilities.device_class == DeviceClass::cpu;
     switch (shape.algorithm) {
+        case Algorithm::pointer:
         case Algorithm::texel:
             return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::plain:
@@ -197,7 +221,13 @@ std::span<const Kernel> matmul_kernels(Type type) {
 }
 
 bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem) {
-    switch (shape_of(kernel, problem.type).algorithm) {
+    const Shape& shape = shape_of(kernel, problem.type);
+    // Rows that the pointer variants read past the end of A.
+    const uint64_t past = uint64_t(shape.rows - 1) * problem.a_pitch * size_of(problem.type);
+    const bool pointers = problem.orientation == Orientation::nt && past <= Plan::read_slack;
+    switch (shape.algorithm) {
+        case Algorithm::pointer:
+            return pointers;
         case Algorithm::texel:
             return std::max(a_elements(problem), b_elements(problem)) / 4 <= capabilities.max_texel_elements;
         case Algorithm::plain:
