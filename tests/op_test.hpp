@@ -22,7 +22,7 @@
 #include "runtime/ops.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/recording.hpp"
-#include "tests/reference.hpp"
+#include "tools/selftest/reference.hpp"
 #include "tests/test_device.hpp"
 
 namespace vkbert::test {

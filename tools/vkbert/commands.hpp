@@ -15,6 +15,7 @@ void add_embed_command(CLI::App& app, Context& context);
 void add_fill_mask_command(CLI::App& app, Context& context);
 void add_next_sentence_command(CLI::App& app, Context& context);
 void add_pull_command(CLI::App& app, Context& context);
+void add_selftest_command(CLI::App& app, Context& context);
 void add_tag_command(CLI::App& app, Context& context);
 void add_tokenize_command(CLI::App& app, Context& context);
 

@@ -53,6 +53,7 @@ static void add_global_options(CLI::App& app, GlobalOptions& options) {
         ->type_name("OP=VARIANT")
         ->expected(1)
         ->take_all()
+        ->allow_extra_args(false)
         ->group(group);
     app.add_option("--memory-limit", options.memory_limit,
                    "Use at most this much device memory, such as 2GiB")
@@ -158,6 +159,7 @@ static int run(int argc, char** argv) {
     app.fallthrough();
     add_global_options(app, context.options);
     add_devices_command(app, context);
+    add_selftest_command(app, context);
     add_tokenize_command(app, context);
     add_bench_command(app, context);
     add_embed_command(app, context);

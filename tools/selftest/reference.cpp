@@ -1,4 +1,4 @@
-#include "tests/reference.hpp"
+#include "tools/selftest/reference.hpp"
 
 #include <algorithm>
 #include <cmath>
