@@ -13,6 +13,10 @@ VKBERT_DECLARE_SHADER(matmul_plain_fp32)
 VKBERT_DECLARE_SHADER(matmul_plain_fp16)
 VKBERT_DECLARE_SHADER(matmul_pointer_fp32)
 VKBERT_DECLARE_SHADER(matmul_pointer_fp16)
+VKBERT_DECLARE_SHADER(matmul_tiled_4_fp32)
+VKBERT_DECLARE_SHADER(matmul_tiled_4_fp16)
+VKBERT_DECLARE_SHADER(matmul_tiled_8_fp32)
+VKBERT_DECLARE_SHADER(matmul_tiled_8_fp16)
 VKBERT_DECLARE_SHADER(matmul_texel_16_fp32)
 VKBERT_DECLARE_SHADER(matmul_texel_16_fp16)
 VKBERT_DECLARE_SHADER(matmul_texel_4_fp32)
@@ -21,7 +25,7 @@ VKBERT_DECLARE_SHADER(matmul_texel_4_fp16)
 namespace vkbert::ops {
 namespace {
 
-enum class Algorithm { pointer, texel, plain };
+enum class Algorithm { tiled, pointer, texel, plain };
 
 /// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
 struct Shape {
@@ -43,6 +47,22 @@ void add_plain(Variants& variants, const Shader& shader) {
     kernel.requirements.invocations = invocations;
     variants.kernels.push_back(std::move(kernel));
     variants.shapes.push_back({Algorithm::plain, 4, 4 * invocations});
+}
+
+/// tile x tile of C a workgroup, side x side an invocation, steps of bk (shaders/matmul_tiled.comp).
+void add_tiled(Variants& variants, const Shader& shader, std::string_view name, uint32_t tile, uint32_t side,
+               uint32_t bk) {
+    const uint32_t invocations = tile / side * (tile / side);
+    Kernel kernel{"matmul",
+                  name,
+                  &shader,
+                  {},
+                  {invocations, tile, tile, bk},
+                  {storage, storage, storage, storage, storage, storage}};
+    kernel.requirements.invocations = invocations;
+    kernel.requirements.shared_memory = 2 * bk * (tile / 4 + 1) * 16;
+    variants.kernels.push_back(std::move(kernel));
+    variants.shapes.push_back({Algorithm::tiled, tile, tile});
 }
 
 constexpr Requirements pointer_requirements{.invocations = 16,
@@ -79,6 +99,11 @@ void add_texel(Variants& variants, const Shader& shader, std::string_view name, 
 Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
+    const Shader& side_8 = half ? shaders::matmul_tiled_8_fp16 : shaders::matmul_tiled_8_fp32;
+    const Shader& side_4 = half ? shaders::matmul_tiled_4_fp16 : shaders::matmul_tiled_4_fp32;
+    add_tiled(variants, side_8, "tiled_128", 128, 8, 16);
+    add_tiled(variants, side_4, "tiled_64", 64, 4, 32);
+    add_tiled(variants, side_4, "tiled_32", 32, 4, 16);
     const Shader& pointer = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
     add_pointer(variants, pointer, "cpu_pointer_16", 16);
     add_pointer(variants, pointer, "cpu_pointer_4", 4);
@@ -105,6 +130,16 @@ const Shape& shape_of(const Kernel& kernel, Type type) {
 bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
     const bool cpu = capabilities.device_class == DeviceClass::cpu;
     switch (shape.algorithm) {
+        case Algorithm::tiled: {
+            if (cpu) return false;  // barriers cost more than they bring there
+            if (shape.rows == 32) return true;
+            // 64 accumulators an invocation are for large GPUs, and only where tiles enough remain to fill
+            // them.
+            const uint64_t tiles = uint64_t((problem.m + shape.rows - 1) / shape.rows) *
+                                   ((problem.n + shape.columns - 1) / shape.columns);
+            if (shape.rows == 128) return capabilities.device_class == DeviceClass::discrete && tiles >= 96;
+            return tiles >= 32;
+        }
         case Algorithm::pointer:
         case Algorithm::texel:
             return cpu && (shape.rows <= 4 || problem.m > 4);
@@ -200,7 +235,7 @@ void append_one(Plan& plan, const std::string& label, const Tensor& c, const Ten
     dispatch.kernel = &kernel;
     dispatch.label = label;
     dispatch.constants = {uint32_t(options.orientation), uint32_t(options.activation),
-                          epilogue_bits(c, options), d.k.constant() ? (d.k.capacity + 3) / 4 : 0};
+                          epilogue_bits(c, options)};
     dispatch.bindings = {{plan.counts()},
                          {a},
                          {b},
@@ -230,6 +265,7 @@ bool supports(const Kernel& kernel, const Capabilities& capabilities, const Matm
             return pointers;
         case Algorithm::texel:
             return std::max(a_elements(problem), b_elements(problem)) / 4 <= capabilities.max_texel_elements;
+        case Algorithm::tiled:
         case Algorithm::plain:
             return true;
     }

@@ -1,0 +1,129 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+// C(M,N) = epilogue(op(A) op(B)), any orientation: shared-memory tiles for GPUs. A workgroup makes BM x BN of C, stepping
+// BK along K; an invocation makes TILE x TILE of it by outer products from registers.
+//
+// Both operands lie in shared memory as [k][row or column], so that the inner loop reads vec4s whatever the orientation:
+// an invocation brings one 4x4 block of A or of B in each step and transposes it in registers where K is contiguous. The
+// next step's block is on its way while this step is computed. No subgroup operations. (BM+BN)/4 * BK/4 = LOCAL_SIZE.
+#define MATMUL_CONSTANTS 4
+#include "shaders/matmul.glsl"
+#include "shaders/repeat.glsl"
+
+layout(constant_id = 1) const uint BM = 64;
+layout(constant_id = 2) const uint BN = 64;
+layout(constant_id = 3) const uint BK = 32;
+
+layout(std430, binding = 1) readonly buffer A { STORED4 a[]; };
+layout(std430, binding = 2) readonly buffer B { STORED4 b[]; };
+layout(push_constant) uniform Push { MatmulPush p; };
+
+// One vec4 of padding a row: blocks that neighbouring invocations store do not fall on one bank.
+const uint A_STRIDE = BM / 4 + 1, B_STRIDE = BN / 4 + 1;
+shared vec4 tile_a[BK * A_STRIDE];
+shared vec4 tile_b[BK * B_STRIDE];
+
+const bool A_ALONG_K = ORIENTATION != ORIENTATION_TN, B_ALONG_K = ORIENTATION == ORIENTATION_NT;
+const uint A_BLOCKS = (BM / 4) * (BK / 4);
+
+vec4 block[4];
+
+#define FETCH_ALONG_K(i) block[i] = inside ? UNPACK4(SOURCE[min(4 * strip + i, limit - 1) * pitch4 + k / 4]) : vec4(0);
+#define FETCH_ACROSS(i) block[i] = k + i < depth ? UNPACK4(SOURCE[(k + i) * pitch4 + min(strip, (limit - 1) / 4)]) : vec4(0);
+
+// The 4x4 block of A at rows 4 strip and step k, or of B at columns 4 strip. Beyond the last row or column the last is
+// repeated, and what comes of it is not stored; beyond the last step are zeros.
+void fetch_a(uint strip, uint k, uint limit, uint depth) {
+    const uint pitch4 = p.a_pitch4;
+    const bool inside = k < depth;
+#define SOURCE a
+    if (A_ALONG_K) {
+        REPEAT_4(FETCH_ALONG_K)
+    } else {
+        REPEAT_4(FETCH_ACROSS)
+    }
+#undef SOURCE
+}
+void fetch_b(uint strip, uint k, uint limit, uint depth) {
+    const uint pitch4 = p.b_pitch4;
+    const bool inside = k < depth;
+#define SOURCE b
+    if (B_ALONG_K) {
+        REPEAT_4(FETCH_ALONG_K)
+    } else {
+        REPEAT_4(FETCH_ACROSS)
+    }
+#undef SOURCE
+}
+
+#define TRANSPOSED(i) vec4(block[0][i], block[1][i], block[2][i], block[3][i])
+#define PLACE_A(i) tile_a[(step + i) * A_STRIDE + strip] = A_ALONG_K ? TRANSPOSED(i) : block[i];
+#define PLACE_B(i) tile_b[(step + i) * B_STRIDE + strip] = B_ALONG_K ? TRANSPOSED(i) : block[i];
+
+#define CLEAR(i) acc[i] = vec4(0);
+// Rows 4 ty ... of the first half of the tile, columns 4 tx ... of the first half; with TILE 8 of the second halves too.
+#define MULTIPLY(i) acc[i] += x0[i] * y0;
+#define MULTIPLY_8(i)           \
+    acc[i] += x0[i] * y0;       \
+    acc[4 + i] += x0[i] * y1;   \
+    acc[8 + i] += x1[i] * y0;   \
+    acc[12 + i] += x1[i] * y1;
+#define STORE_AT(i, quarter, first_row, first_column4)                                         \
+    if (first_row + i < m && 4 * (first_column4) < p.n)                                        \
+        store4(acc[4 * quarter + i], first_row + i, first_column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale);
+#define STORE_0(i) STORE_AT(i, 0, row, column4)
+#define STORE_1(i) STORE_AT(i, 1, row, column4 + BN / 8)
+#define STORE_2(i) STORE_AT(i, 2, row + BM / 2, column4)
+#define STORE_3(i) STORE_AT(i, 3, row + BM / 2, column4 + BN / 8)
+
+void main() {
+    const uint m = extent(p.m, p.m_symbol), depth = extent(p.k, p.k_symbol);
+    const uint me = gl_LocalInvocationID.x;
+    // Which block is mine: neighbours along the direction that is contiguous in memory.
+    const bool brings_a = me < A_BLOCKS;
+    const uint index = brings_a ? me : me - A_BLOCKS;
+    const bool along_k = brings_a ? A_ALONG_K : B_ALONG_K;
+    const uint strips = brings_a ? BM / 4 : BN / 4;
+    const uint strip = along_k ? index / (BK / 4) : index % strips;
+    const uint step = 4 * (along_k ? index % (BK / 4) : index / strips);
+    const uint far_a = gl_WorkGroupID.y * (BM / 4) + strip, far_b = gl_WorkGroupID.x * (BN / 4) + strip;
+
+#if TILE == 8
+    const uint tx = me % (BN / 8), ty = me / (BN / 8);
+    vec4 acc[16];
+    REPEAT_16(CLEAR)
+#else
+    const uint tx = me % (BN / 4), ty = me / (BN / 4);
+    vec4 acc[4];
+    REPEAT_4(CLEAR)
+#endif
+    if (brings_a) fetch_a(far_a, step, m, depth);
+    else fetch_b(far_b, step, p.n, depth);
+    for (uint k = 0; k < depth; k += BK) {
+        barrier();
+        if (brings_a) {
+            REPEAT_4(PLACE_A)
+        } else {
+            REPEAT_4(PLACE_B)
+        }
+        barrier();
+        if (brings_a) fetch_a(far_a, k + BK + step, m, depth);
+        else fetch_b(far_b, k + BK + step, p.n, depth);
+        for (uint kk = 0; kk < BK; kk++) {
+            const vec4 x0 = tile_a[kk * A_STRIDE + ty], y0 = tile_b[kk * B_STRIDE + tx];
+#if TILE == 8
+            const vec4 x1 = tile_a[kk * A_STRIDE + ty + BM / 8], y1 = tile_b[kk * B_STRIDE + tx + BN / 8];
+            REPEAT_4(MULTIPLY_8)
+#else
+            REPEAT_4(MULTIPLY)
+#endif
+        }
+    }
+    const uint row = gl_WorkGroupID.y * BM + 4 * ty, column4 = gl_WorkGroupID.x * (BN / 4) + tx;
+    REPEAT_4(STORE_0)
+#if TILE == 8
+    REPEAT_4(STORE_1)
+    REPEAT_4(STORE_2)
+    REPEAT_4(STORE_3)
+#endif
+}
