@@ -16,7 +16,7 @@ import torch
 import common
 
 LIMIT = 2e-4
-SCORE_LIMIT = 1e-5
+SCORE_LIMIT = 1e-4  # of the best score
 TOP_K = 10
 TEXTS = ["The capital of France is [MASK].", "[MASK] Москва - столица России, а 東京 は 日本 の [MASK] です。",
          "Die Donau fließt durch Wien und [MASK]."]
@@ -57,7 +57,8 @@ def expected_masks(model, tokenizer, text):
 
 
 def fill_mask_difference(args, folder, model, tokenizer):
-    """Largest difference of a top-10 score from transformers' probability; infinite when the ranks do not fit."""
+    """Largest difference of a top-10 score, or of its word's probability in transformers, from what stands at that rank
+    there, as a part of the best; infinite when the counts differ."""
     lines = common.vkbert_lines(args, "fill-mask", "--model", folder, "--precision", "fp32", "--top-k", TOP_K, *TEXTS)
     worst = 0.0
     for line, text in zip(lines, TEXTS, strict=True):
@@ -66,7 +67,8 @@ def fill_mask_difference(args, folder, model, tokenizer):
             scores = np.array([p["score"] for p in mask["predictions"]])
             best = np.sort(probabilities)[::-1][:TOP_K]
             assert [p["token"] for p in mask["predictions"]] == [tokenizer.decode([i]) for i in ids], "token texts"
-            worst = max(worst, common.max_difference(scores, best), common.max_difference(probabilities[ids], best))
+            worst = max(worst, common.max_difference(scores, best) / best[0],
+                        common.max_difference(probabilities[ids], best) / best[0])
     return worst
 
 
