@@ -99,17 +99,17 @@ void add_texel(Variants& variants, const Shader& shader, std::string_view name, 
 Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
-    const Shader& side_8 = half ? shaders::matmul_tiled_8_fp16 : shaders::matmul_tiled_8_fp32;
-    const Shader& side_4 = half ? shaders::matmul_tiled_4_fp16 : shaders::matmul_tiled_4_fp32;
-    add_tiled(variants, side_8, "tiled_128", 128, 8, 16);
-    add_tiled(variants, side_4, "tiled_64", 64, 4, 32);
-    add_tiled(variants, side_4, "tiled_32", 32, 4, 16);
     const Shader& pointer = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
     add_pointer(variants, pointer, "cpu_pointer_16", 16);
     add_pointer(variants, pointer, "cpu_pointer_4", 4);
     add_texel(variants, half ? shaders::matmul_texel_16_fp16 : shaders::matmul_texel_16_fp32, "cpu_texel_16",
               16);
     add_texel(variants, half ? shaders::matmul_texel_4_fp16 : shaders::matmul_texel_4_fp32, "cpu_texel_4", 4);
+    const Shader& side_8 = half ? shaders::matmul_tiled_8_fp16 : shaders::matmul_tiled_8_fp32;
+    const Shader& side_4 = half ? shaders::matmul_tiled_4_fp16 : shaders::matmul_tiled_4_fp32;
+    add_tiled(variants, side_8, "tiled_128", 128, 8, 16);
+    add_tiled(variants, side_4, "tiled_64", 64, 4, 32);
+    add_tiled(variants, side_4, "tiled_32", 32, 4, 16);
     add_plain(variants, half ? shaders::matmul_plain_fp16 : shaders::matmul_plain_fp32);
     return variants;
 }
