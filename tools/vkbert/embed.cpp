@@ -5,7 +5,7 @@
 #include <cmath>
 #include <memory>
 
-#include "bert/sentence_pooling.hpp"
+#include "bert/sentence_transformers.hpp"
 #include "runtime/error.hpp"
 #include "tools/vkbert/array_file.hpp"
 #include "tools/vkbert/commands.hpp"
@@ -79,12 +79,12 @@ class Embed {
           reader_(options.text),
           destination_(options.output, options.pooling == "none"),
           loaded_(global, {Head::none}),
-          sentence_(sentence_pooling()),
+          sentence_(sentence_transformer()),
           runner_(loaded_, session_options(), options.batch_tokens) {}
 
     void run() {
         EncodeOptions encode;
-        encode.max_length = loaded_.max_length(options_.max_length, sentence_.max_length.value_or(0));
+        encode.max_length = loaded_.max_length(options_.max_length, sentence_.max_seq_length.value_or(0));
         WindowOptions window;
         // Results wait for their turn in memory: few tokens where each has a row of its own.
         window.max_tokens = size_t(runner_.batch_tokens()) * (per_token() ? 2 : 32);
@@ -101,12 +101,15 @@ class Embed {
   private:
     bool per_token() const { return options_.pooling == "none"; }
 
-    SentencePooling sentence_pooling() const {
-        if (options_.pooling == "auto") return read_sentence_pooling(loaded_.folder());
-        SentencePooling result;
-        result.max_length = read_sentence_max_length(loaded_.folder());
-        if (options_.pooling == "cls") result.pooling = ops::Pooling::first;
-        if (options_.pooling == "max") result.pooling = ops::Pooling::max;
+    SentenceTransformer sentence_transformer() const {
+        SentenceTransformer result;
+        if (options_.pooling == "auto") result = read_sentence_transformer(loaded_.folder()).value_or(result);
+        if (options_.pooling == "cls") result.pooling = {ops::Pooling::first};
+        if (options_.pooling == "max") result.pooling = {ops::Pooling::max};
+        if (result.pooling.empty()) result.pooling = {ops::Pooling::mean};
+        if (result.pooling.size() > 1)
+            fail(ErrorCode::unsupported, "{}: joins {} poolings; choose one with --pooling",
+                 loaded_.folder().string(), result.pooling.size());
         return result;
     }
 
@@ -114,7 +117,7 @@ class Embed {
         SessionOptions session;
         session.output = per_token() ? vkbert::Output::hidden_states : vkbert::Output::sentence;
         session.layers = parse_layers(options_.layers, loaded_.config().num_hidden_layers);
-        session.pooling = sentence_.pooling;
+        session.pooling = sentence_.pooling.front();
         const bool normalize = options_.normalize || (sentence_.normalize && !options_.no_normalize);
         session.normalize = normalize && !per_token() && session.layers.size() == 1;
         normalize_rows_ = normalize && !session.normalize;
@@ -163,7 +166,7 @@ class Embed {
     TextReader reader_;
     Destination destination_;
     LoadedModel loaded_;
-    SentencePooling sentence_;
+    SentenceTransformer sentence_;
     bool normalize_rows_ = false;
     size_t columns_ = 0;
     BatchRunner runner_;
