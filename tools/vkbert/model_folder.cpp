@@ -1,10 +1,8 @@
 #include "tools/vkbert/model_folder.hpp"
 
-#include <fstream>
-
+#include "bert/hub_cache.hpp"
 #include "runtime/error.hpp"
 #include "tools/vkbert/common.hpp"
-#include "tools/vkbert/hub_store.hpp"
 
 namespace vkbert::tools {
 
@@ -14,16 +12,10 @@ static fs::path cached_snapshot(const std::string& model) {
     const size_t at = model.find('@');
     const std::string name = model.substr(0, at),
                       revision = at == std::string::npos ? "main" : model.substr(at + 1);
-    std::error_code ignored;
     // Google's own models are known without the organisation that the hub has since put before them.
-    for (const std::string& full : {name, "google-bert/" + name}) {
-        if (full.find('/') != full.rfind('/')) continue;
-        const fs::path folder = hub_cache_folder() / hub_folder_name(full);
-        std::string commit = revision;
-        if (std::ifstream file(folder / "refs" / revision); file) std::getline(file, commit);
-        if (!commit.empty() && fs::is_directory(folder / "snapshots" / commit, ignored))
-            return folder / "snapshots" / commit;
-    }
+    for (const std::string& full : {name, "google-bert/" + name})
+        if (is_hub_name(full))
+            if (const auto found = HubRepository(hub_cache_folder(), full).find(revision)) return *found;
     return {};
 }
 
