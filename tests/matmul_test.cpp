@@ -167,12 +167,12 @@ TEST(Matmul, TileEdges) {
 }
 
 TEST(Matmul, LongSums) {
-    check_all(all_kinds({{.m = 13, .n = 37, .k = 772}, {.m = 37, .n = 24, .k = 3072}}));
+    check_one_a_shader(all_kinds({{.m = 13, .n = 37, .k = 772}, {.m = 37, .n = 24, .k = 3072}}));
 }
 
 TEST(Matmul, Pitches) {
-    check_all(all_kinds({{.m = 19, .n = 23, .k = 40, .residual = true, .extra_pitch = 12},
-                         {.m = 33, .n = 34, .k = 64, .residual = true, .extra_pitch = 4}}));
+    check_one_a_shader(all_kinds({{.m = 19, .n = 23, .k = 40, .residual = true, .extra_pitch = 12},
+                                  {.m = 33, .n = 34, .k = 64, .residual = true, .extra_pitch = 4}}));
 }
 
 TEST(Matmul, Epilogues) {
@@ -182,21 +182,25 @@ TEST(Matmul, Epilogues) {
             {.m = 21, .n = 28, .k = 32, .bias = true, .residual = i % 2 == 1, .activation = Activation(i)});
     cases.push_back({.m = 21, .n = 28, .k = 32, .activation = Activation::gelu, .scale = -3.5f});
     check_one_a_shader(cases);
-    check_all(all_kinds({{.m = 21,
-                          .n = 27,
-                          .k = 32,
-                          .bias = true,
-                          .residual = true,
-                          .in_place = true,
-                          .activation = Activation::gelu},
-                         {.m = 35, .n = 30, .k = 388, .residual = true, .in_place = true, .scale = 0.125f}}));
+    check_one_a_shader(
+        all_kinds({{.m = 21,
+                    .n = 27,
+                    .k = 32,
+                    .bias = true,
+                    .residual = true,
+                    .in_place = true,
+                    .activation = Activation::gelu},
+                   {.m = 35, .n = 30, .k = 388, .residual = true, .in_place = true, .scale = 0.125f}}));
 }
 
 TEST(Matmul, RunTimeRows) {
     std::vector<Case> cases;
     for (const uint32_t rows : {0u, 1u, 5u, 32u, 47u, 70u})
         cases.push_back({.m = 70, .n = 44, .k = 72, .bias = true, .residual = true, .run_time = rows});
-    check_all(all_kinds(cases));
+    std::vector<Case> kinds;  // in fp32: what depends on the rows does not depend on the type
+    for (const Case& c : all_kinds(cases))
+        if (c.type == Type::fp32) kinds.push_back(c);
+    check_all(kinds);
 }
 
 TEST(Matmul, ManyRowsAndColumns) {
