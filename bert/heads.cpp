@@ -12,8 +12,7 @@ void pooler(Graph& g, const Tensor& output, const Tensor& first) {
     linear(g, "pooler", output, first, "pooler.dense", ops::Activation::tanh);
 }
 
-/// logits(R,V) = transform(x) E^T + b, E the tied word embeddings: in row blocks of E where it is larger than
-/// a binding may be.
+/// logits(R,V) = transform(x) E^T + b, E the tied word embeddings.
 void masked_lm(Graph& g, const Tensor& x) {
     const uint32_t H = g.config.hidden_size, V = g.config.vocab_size;
     const Tensor dense = g.temporary("mlm dense", g.rows, H),
@@ -32,17 +31,9 @@ void masked_lm(Graph& g, const Tensor& x) {
     const Tensor table = g.weight(g.weights.contains(untied) ? untied : "embeddings.word_embeddings.weight");
     const Tensor bias =
         g.weight(g.weights.contains(untied) ? "cls.predictions.decoder.bias" : "cls.predictions.bias");
-    const uint64_t row_bytes = uint64_t(H) * size_of(g.type);
-    // Multiples of 64 rows: blocks, columns of logits and bias all start on a binding's alignment.
-    const uint64_t most = g.plan.capabilities().max_storage_buffer_range / row_bytes / 64 * 64;
-    for (uint32_t first = 0; first < V; first += uint32_t(std::min<uint64_t>(most, V))) {
-        const uint32_t count = uint32_t(std::min<uint64_t>(most, V - first));
-        const Tensor part = bias.columns_at(first, count);
-        ops::MatmulOptions options;
-        options.bias = &part;
-        ops::matmul(g.plan, "mlm decoder", logits.columns_at(first, count), transformed,
-                    table.rows_at(first, count), options);
-    }
+    ops::MatmulOptions options;
+    options.bias = &bias;
+    ops::matmul(g.plan, "mlm decoder", logits, transformed, table, options);
     if (g.options.output != Output::top_k) return;
     const Tensor values = g.result("top k", g.rows, g.options.top_k);
     g.top_k_ids = g.plan.persistent("top k ids", g.rows, g.options.top_k, Type::uint32);

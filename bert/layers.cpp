@@ -49,21 +49,18 @@ void finish_hidden_state(Graph& g, const std::string& label, const Tensor& x, bo
         return;  // fp32: the layer wrote it in place
     }
     const Tensor result = g.result(label, g.sequences, hidden);
-    const Tensor pooled =
-        g.options.normalize ? g.plan.temporary(label + " pooled", g.sequences, hidden) : result;
-    if (restricted) {
-        const Tensor all = Plan::tensor_at(x.storage, x.offset, g.sequences, hidden, x.type);
-        if (x.type == Type::fp16)
-            ops::cast(g.plan, label + " pooling", pooled, all);
-        else if (g.options.normalize) {
-            ops::normalize_rows(g.plan, label + " normalize", result, all);
-            return;
-        } else
-            fail(ErrorCode::failed, "restricted fp32 sentences are written by the layer itself");
-    } else {
-        ops::pool_forward(g.plan, label + " pooling", pooled, x, g.offsets, g.options.pooling);
+    // (S,H) fp32. Restricted rows of fp32 come here to be normalized only: else the layer wrote the result
+    // itself.
+    Tensor rows = Plan::tensor_at(x.storage, x.offset, g.sequences, hidden, x.type);
+    if (!restricted || x.type == Type::fp16) {
+        const Tensor first = rows;
+        rows = g.options.normalize ? g.plan.temporary(label + " pooled", g.sequences, hidden) : result;
+        if (restricted)
+            ops::cast(g.plan, label + " pooling", rows, first);
+        else
+            ops::pool_forward(g.plan, label + " pooling", rows, x, g.offsets, g.options.pooling);
     }
-    if (g.options.normalize) ops::normalize_rows(g.plan, label + " normalize", result, pooled);
+    if (g.options.normalize) ops::normalize_rows(g.plan, label + " normalize", result, rows);
 }
 
 }  // namespace

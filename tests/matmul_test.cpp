@@ -216,6 +216,39 @@ TEST(Matmul, ActivationsOfLargeArguments) {
              {.m = 5, .n = 8, .k = 16, .bias = true, .activation = activation, .scale = 1e-6f}});
 }
 
+/// B too large for one binding, or for one texel buffer, goes in blocks of its rows: 128, 128 and 45 here.
+TEST(Matmul, LargeMatricesInBlocks) {
+    constexpr uint32_t m = 5, n = 301, k = 32, rows_at_a_time = 128;
+    const auto blocks = [&](const Case& c, const Capabilities& capabilities, const KernelChoices& choices) {
+        const Expected e = expect(c);
+        OpRun run(choices, capabilities);
+        const Tensor a = run.input(e.a, c.type), b = run.input(e.b, c.type), bias = run.input(e.bias);
+        const Tensor residual = run.input(e.residual, c.output_type, {pitch_of(c, n), Extent(m)});
+        const Tensor output = run.output(m, n, c.output_type, pitch_of(c, n));
+        ops::matmul(run.plan(), "test", output, a, b, {.bias = &bias, .residual = &residual});
+        const size_t dispatches = run.plan().dispatches().size();
+        run.execute();
+        expect_near(run.result(output), e.output, [&](uint32_t i, uint32_t j) { return e.tolerance(i, j); });
+        return dispatches;
+    };
+    for (const Type type : {Type::fp32, Type::fp16}) {
+        const Case c{
+            .m = m, .n = n, .k = k, .type = type, .output_type = type, .bias = true, .residual = true};
+        for_each_variant("matmul", [&](const KernelChoices& choices) {
+            Capabilities capabilities = device().capabilities();
+            EXPECT_EQ(blocks(c, capabilities, choices), 1u);
+            capabilities.max_storage_buffer_range = rows_at_a_time * k * size_of(type);
+            EXPECT_EQ(blocks(c, capabilities, choices), 3u);
+        });
+        for_each_variant("matmul", [&](const KernelChoices& choices) {
+            if (!choices.at("matmul").starts_with("cpu_texel")) return;
+            Capabilities capabilities = device().capabilities();
+            capabilities.max_texel_elements = rows_at_a_time * k / 4;
+            EXPECT_EQ(blocks(c, capabilities, choices), 3u);
+        });
+    }
+}
+
 TEST(Matmul, RejectsWrongShapes) {
     const auto rejects = [](uint32_t c_columns, uint32_t a_columns, uint32_t b_columns, Type b_type) {
         OpRun run;

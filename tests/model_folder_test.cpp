@@ -173,28 +173,31 @@ TEST(MatrixFile, WritesBothFormats) {
     const std::vector<float> rows = {1, 2, 3, 4, 5, 6};
     for (const MatrixFormat format : {MatrixFormat::npy, MatrixFormat::safetensors}) {
         const auto path = folder.path() / (format == MatrixFormat::npy ? "a.npy" : "a.safetensors");
-        MatrixFile file(path, 3, format);
-        file.append(std::span(rows).first(3));
-        file.append(std::span(rows).last(3));
+        MatrixFile file(path, format);
+        file.append(std::span(rows).first(3), 3);
+        file.append(std::span(rows).last(3), 3);
         EXPECT_EQ(file.rows(), 2u);
-        EXPECT_THROW(file.append(std::span(rows).first(2)), Error);
+        EXPECT_THROW(file.append(std::span(rows).first(2), 3), Error);
+        EXPECT_THROW(file.append(std::span(rows).first(2), 2), Error);
         EXPECT_FALSE(std::filesystem::exists(path));
-        file.finish();
+        const std::vector<uint64_t> lengths = {2};
+        file.finish(lengths);
         const std::string bytes = test::file_bytes(path);
-        ASSERT_EQ(bytes.size(), 192 + 6 * sizeof(float));
-        EXPECT_EQ(std::memcmp(bytes.data() + 192, rows.data(), 6 * sizeof(float)), 0);
+        ASSERT_EQ(bytes.size(), 256 + 6 * sizeof(float) + (format == MatrixFormat::safetensors ? 8 : 0));
+        EXPECT_EQ(std::memcmp(bytes.data() + 256, rows.data(), 6 * sizeof(float)), 0);
     }
     const std::string npy = test::file_bytes(folder.path() / "a.npy");
-    EXPECT_EQ(npy.substr(0, 10), std::string("\x93NUMPY\x01\x00\xb6\x00", 10));
+    EXPECT_EQ(npy.substr(0, 10), std::string("\x93NUMPY\x01\x00\xf6\x00", 10));
     EXPECT_EQ(npy.substr(10, 61), "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }  ");
-    EXPECT_EQ(npy[191], '\n');
+    EXPECT_EQ(npy[255], '\n');
     const Checkpoint checkpoint = Checkpoint::open(folder.path() / "a.safetensors");
     EXPECT_EQ(checkpoint.find("embeddings")->shape, (std::vector<uint64_t>{2, 3}));
+    EXPECT_EQ(checkpoint.find("tokens")->shape, std::vector<uint64_t>{1});
     std::vector<float> out(6);
     checkpoint.read(*checkpoint.find("embeddings"), 0, out);
     EXPECT_EQ(out, rows);
     const TemporaryFolder other;
-    { const MatrixFile abandoned(other.path() / "b.npy", 3, MatrixFormat::npy); }
+    { const MatrixFile abandoned(other.path() / "b.npy", MatrixFormat::npy); }
     EXPECT_TRUE(std::filesystem::is_empty(other.path()));
 }
 
@@ -212,7 +215,8 @@ TEST(InitialValues, AreATruncatedNormalDistribution) {
         squares += double(value) * value;
         inside += std::abs(value) < 0.02f;
     }
-    // Within five standard errors of the distribution's own figures: 0, 0.87963 and erf(1/sqrt(2)) / erf(sqrt(2)).
+    // Within five standard errors of the distribution's own figures: 0, 0.87963 and erf(1/sqrt(2)) /
+    // erf(sqrt(2)).
     EXPECT_NEAR(sum / 1e6, 0, 5 * 0.0176e-3);
     EXPECT_NEAR(std::sqrt(squares / 1e6) / 0.02, 0.87963, 0.0025);
     EXPECT_NEAR(double(inside) / 1e6, 0.682689 / 0.954500, 5 * 0.00045);

@@ -221,14 +221,38 @@ Work work_of(const Dimensions& d, const Tensor& c, const Tensor& a, const Matmul
     return work;
 }
 
+MatmulProblem problem_of(const Dimensions& d, const Tensor& c, const Tensor& a, const Tensor& b,
+                         const MatmulOptions& options) {
+    const bool residual_in_c = options.residual != nullptr && options.residual->storage == c.storage;
+    return {d.m.capacity,        d.n,     d.k.capacity, a.type,       c.type,
+            options.orientation, a.pitch, b.pitch,      residual_in_c};
+}
+
+/// Rows of B(N,K), which are columns of C, that one dispatch may take: a vocabulary of 120,000 is larger than
+/// a binding may be, and some CPU drivers have short texel buffers. At least N for all.
+uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a, const Tensor& b,
+                             const MatmulOptions& options) {
+    const Capabilities& capabilities = plan.capabilities();
+    if (options.orientation != Orientation::nt || b.pitch < 4) return c.columns;
+    // Blocks of B, C, bias and residual all start on a binding's alignment, which is 256 bytes at most.
+    const uint64_t step = 256 / std::min<uint64_t>(size_of(c.type), size_of(Type::fp32));
+    const auto whole_steps = [&](uint64_t rows) {
+        const uint64_t some = rows >= c.columns ? c.columns : rows / step * step;
+        return some == 0 ? c.columns : uint32_t(some);  // where not even a step fits, Plan::append says so
+    };
+    const uint32_t most =
+        whole_steps(capabilities.max_storage_buffer_range / (uint64_t(b.pitch) * size_of(b.type)));
+    MatmulProblem problem = problem_of({a.rows, a.columns, c.columns}, c, a, b, options);
+    problem.n = whole_steps(std::min<uint64_t>(most, capabilities.max_texel_elements / (b.pitch / 4)));
+    const Kernel& kernel = choose_matmul(capabilities, plan.choices(), problem);
+    return shape_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
+}
+
 void append_one(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
                 const MatmulOptions& options) {
     const Dimensions d = check_shapes(label, c, a, b, options);
     const Tensor residual = options.residual != nullptr ? *options.residual : plan.counts();
-    const MatmulProblem problem{
-        d.m.capacity, d.n,     d.k.capacity,
-        a.type,       c.type,  options.orientation,
-        a.pitch,      b.pitch, options.residual != nullptr && residual.storage == c.storage};
+    const MatmulProblem problem = problem_of(d, c, a, b, options);
     const Kernel& kernel = choose_matmul(plan.capabilities(), plan.choices(), problem);
     const Shape& shape = shape_of(kernel, a.type);
     Dispatch dispatch;
@@ -290,17 +314,11 @@ const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoice
 
 void matmul(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
             const MatmulOptions& options) {
-    // B(N,K) larger than a binding may be (a vocabulary of 120,000) goes in blocks of its rows, which are
-    // columns of C.
-    const uint64_t row_bytes = uint64_t(b.pitch) * size_of(b.type);
-    const uint64_t most =
-        plan.capabilities().max_storage_buffer_range / std::max<uint64_t>(row_bytes, 1) / 128 * 128;
-    if (options.orientation != Orientation::nt || b.bytes() <= plan.capabilities().max_storage_buffer_range ||
-        most == 0)
-        return append_one(plan, label, c, a, b, options);
+    const uint32_t most = rows_of_b_at_a_time(plan, c, a, b, options);
+    if (most >= c.columns) return append_one(plan, label, c, a, b, options);
     check(b.rows.capacity == c.columns, label, "B(N,K) has a row for each column of C");
-    for (uint32_t first = 0; first < c.columns; first += uint32_t(most)) {
-        const uint32_t count = std::min(uint32_t(most), c.columns - first);
+    for (uint32_t first = 0; first < c.columns; first += most) {
+        const uint32_t count = std::min(most, c.columns - first);
         MatmulOptions block = options;
         Tensor bias, residual;
         if (options.bias != nullptr) block.bias = &(bias = options.bias->columns_at(first, count));

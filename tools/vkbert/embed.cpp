@@ -5,9 +5,9 @@
 #include <cmath>
 #include <memory>
 
+#include "bert/matrix_file.hpp"
 #include "bert/sentence_transformers.hpp"
 #include "runtime/error.hpp"
-#include "tools/vkbert/array_file.hpp"
 #include "tools/vkbert/commands.hpp"
 #include "tools/vkbert/inference.hpp"
 #include "tools/vkbert/layer_list.hpp"
@@ -34,7 +34,8 @@ class Destination {
         else if (kind == "jsonl")
             lines_ = std::make_unique<ResultWriter>(path);
         else if (kind == "npy" || kind == "safetensors")
-            array_ = std::make_unique<ArrayFile>(path, kind);
+            matrix_ = std::make_unique<MatrixFile>(
+                path, kind == "npy" ? MatrixFormat::npy : MatrixFormat::safetensors);
         else
             fail(ErrorCode::invalid_argument,
                  "--output: {}: the name must end in .npy, .safetensors or .jsonl", path);
@@ -42,9 +43,8 @@ class Destination {
 
     /// values: (rows, columns); one row, or one for each token.
     void write(size_t index, size_t tokens, std::span<const float> values, size_t columns) {
-        if (array_) {
-            for (size_t at = 0; at < values.size(); at += columns)
-                array_->write_row(values.subspan(at, columns));
+        if (matrix_) {
+            matrix_->append(values, columns);
             if (tokens_) lengths_.push_back(tokens);
             return;
         }
@@ -61,14 +61,14 @@ class Destination {
         lines_->line(line);
     }
     void finish() {
-        if (array_) array_->finish(lengths_);
+        if (matrix_) matrix_->finish(lengths_);
         if (lines_) lines_->finish();
     }
 
   private:
     bool tokens_;
     std::unique_ptr<ResultWriter> lines_;
-    std::unique_ptr<ArrayFile> array_;
+    std::unique_ptr<MatrixFile> matrix_;
     std::vector<uint64_t> lengths_;
 };
 
