@@ -3,10 +3,12 @@
 
     python3 tools/bench/memory.py --model FOLDER
 
-Passes when the peak resident set is at most 1.3 times the weights file and the prediction is within 2% of what was
-allocated. On a CPU driver device memory is host memory too: the weights are in the resident set already.
+Passes when the peak of host memory is at most 1.3 times the weights file and the prediction is within 2% of what was
+allocated. On a CPU driver device memory lies in the process as well: it is taken off the resident set, whose own ratio is
+printed beside.
 """
 
+import json
 import pathlib
 import re
 import resource
@@ -36,13 +38,17 @@ def main():
     peak = peak_of_children()
     predicted = int(re.search(r"device memory: (\d+) bytes predicted", messages)[1])
     allocated = int(re.search(r"device memory: (\d+) bytes at most were used", messages)[1])
+    devices = json.loads(measure.run([args.vkbert, "devices", "--json", "--device", args.device])[0])["devices"]
+    on_cpu = next(device for device in devices if device["selected"])["class"] == "cpu"
+    host = peak - (allocated if on_cpu else 0)
     checkpoint = weights_bytes(args.model)
     error = abs(allocated - predicted) / allocated
     measure.report("memory", {
-        "checkpoint bytes": checkpoint, "peak resident bytes": peak, "ratio": peak / checkpoint,
+        "checkpoint bytes": checkpoint, "peak resident bytes": peak, "ratio with device memory": peak / checkpoint,
+        "host bytes": host, "ratio": host / checkpoint,
         "of it the driver and program alone (vkbert devices)": driver,
         "device bytes predicted": predicted, "device bytes allocated": allocated, "prediction error": error},
-        peak <= 1.3 * checkpoint and error <= 0.02)
+        host <= 1.3 * checkpoint and error <= 0.02)
 
 
 if __name__ == "__main__":
