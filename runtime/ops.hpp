@@ -48,6 +48,15 @@ std::vector<AttentionTile> attention_tiles(const std::vector<uint32_t>& offsets)
 /// The most tiles that `tokens` tokens in `sequences` sequences can need.
 uint32_t max_attention_tiles(uint32_t tokens, uint32_t sequences);
 
+/// What a place that drops needs to know. Elements are kept with probability q/256, q = round(256 (1 -
+/// probability)) in 1..256, and then scaled by 256/q. shaders/random.glsl makes the mask of the state, the
+/// site and the element's place, whatever the device.
+struct Dropout {
+    float probability = 0;  // in [0,1); 0: nothing is dropped, for nothing
+    uint32_t site = 0;      // another one at every place of a model that drops
+    Tensor state;           // (1,4) uint32, persistent, written before each run: key low, key high, step, 0
+};
+
 struct AttentionOptions {
     uint32_t heads = 1;
     bool causal = false;

@@ -10,6 +10,8 @@ std::vector<KernelTable> all_kernels() {
         {"attention_forward", attention_forward_kernels(fp16)},
         {"cast", cast_kernels(fp32)},
         {"cast", cast_kernels(fp16)},
+        {"dropout", dropout_kernels(fp32)},
+        {"dropout", dropout_kernels(fp16)},
         {"embedding_forward", embedding_forward_kernels(fp32)},
         {"embedding_forward", embedding_forward_kernels(fp16)},
         {"gather_rows", gather_rows_kernels(fp32, fp32)},

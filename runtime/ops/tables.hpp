@@ -10,6 +10,7 @@ namespace vkbert::ops {
 
 std::span<const Kernel> attention_forward_kernels(Type type);
 std::span<const Kernel> cast_kernels(Type from);
+std::span<const Kernel> dropout_kernels(Type type);
 std::span<const Kernel> embedding_forward_kernels(Type type);
 std::span<const Kernel> gather_rows_kernels(Type from, Type to);
 std::span<const Kernel> layernorm_forward_kernels(Type type);

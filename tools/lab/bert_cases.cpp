@@ -174,6 +174,7 @@ std::vector<Case> bert_cases() {
                                     plan.persistent("indices", rows, 5, Type::uint32),
                                     plan.persistent("input", rows, vocabulary));
                      }});
+    add_training_cases(cases);
     return cases;
 }
 

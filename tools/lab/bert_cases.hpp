@@ -19,5 +19,7 @@ struct Case {
 /// The uses of every op in BERT-base (H 768, F 3072, A 12, V 30522) on 1024 and on 32 packed tokens, in fp32
 /// and fp16; attention also with the head sizes of MiniLM (32) and of wider models (128).
 std::vector<Case> bert_cases();
+/// Those of the ops that only training needs (training_cases.cpp); part of bert_cases().
+void add_training_cases(std::vector<Case>& cases);
 
 }  // namespace vkbert::lab

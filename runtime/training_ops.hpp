@@ -1,0 +1,21 @@
+// The ops that only training needs: backward passes, dropout, losses and the optimizer. Conventions, letters
+// in shapes and errors as in runtime/ops.hpp.
+//
+// A gradient is d_name. Gradients of activations have the activations' type (fp32, or fp16 where it says
+// (fp16)); those of parameters are fp32 and accumulate: d_w += ...
+#pragma once
+
+#include <string>
+
+#include "runtime/ops.hpp"
+
+namespace vkbert::ops {
+
+/// output(T,H) = mask * 256/q * input + residual(T,H), with q and the mask of Dropout: packed row t and
+/// column c are kept when byte c % 16 of Philox4x32-7 with counter (c / 16, t, site, step) is less than q.
+/// The same op, without residual, is its own backward. Probability 0: input + residual. (fp16) May work in
+/// place. Srivastava et al. 2014; Philox: Salmon et al. 2011.
+void dropout(Plan&, const std::string& label, const Tensor& output, const Tensor& input, const Dropout&,
+             const Tensor* residual = nullptr);
+
+}  // namespace vkbert::ops
