@@ -4,7 +4,8 @@ include(CMakePackageConfigHelpers)
 
 set_target_properties(vkbert_runtime PROPERTIES EXPORT_NAME runtime)
 set_target_properties(vkbert_inference PROPERTIES EXPORT_NAME inference)
-install(TARGETS vkbert_runtime vkbert_inference EXPORT vkbertTargets
+set_target_properties(vkbert_training PROPERTIES EXPORT_NAME training)
+install(TARGETS vkbert_runtime vkbert_inference vkbert_training EXPORT vkbertTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY runtime bert DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vkbert FILES_MATCHING PATTERN "*.hpp")
 set(VKBERT_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/vkbert)
