@@ -70,10 +70,14 @@ uint64_t Model::planned_bytes(const Capabilities& capabilities, const Config& co
 }
 
 Model::Model(Device& device, const Config& config, const ModelOptions& options)
-    : device_(device), config_(config), options_(options), pipelines_(device) {}
+    : device_(device),
+      config_(config),
+      options_(options),
+      table_(table_of(config, options)),
+      pipelines_(device) {}
 
-void Model::fill(const ParameterTable& table, const Fill& fill) {
-    std::vector<Slot> list = slots(table, options_);
+void Model::fill(const Fill& fill) {
+    std::vector<Slot> list = slots(table_, options_);
     uint64_t total = 0, done = 0;
     for (const Slot& slot : list) {
         arena_.reserve(bytes(slot.weight));
@@ -89,7 +93,8 @@ void Model::fill(const ParameterTable& table, const Fill& fill) {
         const uint64_t size = size_of(slot.weight.type);
         uint64_t offset = 0;
         for (size_t row = slot.first; row < slot.first + slot.parameters; ++row) {
-            const uint64_t n = table.rows()[row].elements();
+            const uint64_t n = table_.rows()[row].elements();
+            places_.push_back({slot.name, offset / size});
             for (uint64_t first = 0; first < n; first += piece) {
                 const uint64_t count = std::min(piece, n - first);
                 const auto target = uploader.begin(slot.weight.range, offset, count * size);
@@ -101,38 +106,52 @@ void Model::fill(const ParameterTable& table, const Fill& fill) {
             }
         }
         weights_.emplace(slot.name, slot.weight);
+        order_.push_back(slot.name);
     }
     uploader.finish();
 }
 
+namespace {
+
+void store(std::span<const float> values, std::span<std::byte> target, Type type) {
+    if (type == Type::fp16)
+        std::ranges::transform(values, reinterpret_cast<uint16_t*>(target.data()), fp32_to_fp16);
+    else
+        std::memcpy(target.data(), values.data(), target.size());
+}
+
+}  // namespace
+
 std::unique_ptr<Model> Model::load(Device& device, const Config& config, const Checkpoint& checkpoint,
                                    const ModelOptions& options) {
-    const ParameterTable table = table_of(config, options);
-    const ParameterSources sources = match_parameters(table, checkpoint);
     std::unique_ptr<Model> model(new Model(device, config, options));
-    model->fill(table, [&](size_t row, uint64_t first, std::span<std::byte> target, Type type) {
-        const StoredTensor& tensor = *sources.tensors[row];
-        if (type == Type::fp16)
-            checkpoint.read_fp16(tensor, first,
+    const ParameterTable& table = model->table_;
+    const ParameterSources sources = match_parameters(table, checkpoint, options.missing_head);
+    std::vector<float> values;
+    model->fill([&](size_t row, uint64_t first, std::span<std::byte> target, Type type) {
+        const StoredTensor* const tensor = sources.tensors[row];
+        if (tensor == nullptr) {
+            values.resize(target.size() / size_of(type));
+            initial_values(table, row, config, options.seed, first, values);
+            store(values, target, type);
+        } else if (type == Type::fp16) {
+            checkpoint.read_fp16(*tensor, first,
                                  {reinterpret_cast<uint16_t*>(target.data()), target.size() / 2});
-        else
-            checkpoint.read(tensor, first, {reinterpret_cast<float*>(target.data()), target.size() / 4});
+        } else {
+            checkpoint.read(*tensor, first, {reinterpret_cast<float*>(target.data()), target.size() / 4});
+        }
     });
     return model;
 }
 
 std::unique_ptr<Model> Model::random(Device& device, const Config& config, uint64_t seed,
                                      const ModelOptions& options) {
-    const ParameterTable table = table_of(config, options);
     std::unique_ptr<Model> model(new Model(device, config, options));
     std::vector<float> values;
-    model->fill(table, [&](size_t row, uint64_t first, std::span<std::byte> target, Type type) {
+    model->fill([&](size_t row, uint64_t first, std::span<std::byte> target, Type type) {
         values.resize(target.size() / size_of(type));
-        initial_values(table, row, config, seed, first, values);
-        if (type == Type::fp16)
-            std::ranges::transform(values, reinterpret_cast<uint16_t*>(target.data()), fp32_to_fp16);
-        else
-            std::memcpy(target.data(), values.data(), target.size());
+        initial_values(model->table_, row, config, seed, first, values);
+        store(values, target, type);
     });
     return model;
 }

@@ -29,6 +29,10 @@ struct ModelOptions {
     /// The checkpoint has an encoder only: sessions then start from given embeddings
     /// (SessionOptions::from_embeddings).
     bool without_embeddings = false;
+    /// For fine-tuning: parameters of head and pooler that the checkpoint lacks are drawn at random by
+    /// `seed`.
+    MissingHead missing_head = MissingHead::error;
+    uint64_t seed = 0;
     /// Called now and then while loading with (bytes done, bytes in all).
     std::function<void(uint64_t, uint64_t)> progress;
 };
@@ -64,17 +68,29 @@ class Model {
     Type storage_type() const { return options_.precision == Precision::fp16 ? Type::fp16 : Type::fp32; }
 
     const WeightTable& weights() const { return weights_; }
+    /// Names of the weights in the order in which they lie in memory: those that decay first.
+    const std::vector<std::string>& weight_order() const { return order_; }
+    const ParameterTable& parameters() const { return table_; }
+    /// Where row `row` of parameters() lies: in which weight, and from which of its elements on.
+    struct Place {
+        std::string weight;
+        uint64_t first = 0;
+    };
+    const Place& place(size_t row) const { return places_.at(row); }
     /// Bytes of device memory the parameters take, without loading anything.
     static uint64_t planned_bytes(const Capabilities&, const Config&, const ModelOptions&);
 
   private:
     Model(Device& device, const Config& config, const ModelOptions& options);
     using Fill = std::function<void(size_t row, uint64_t first, std::span<std::byte> target, Type type)>;
-    void fill(const ParameterTable& table, const Fill& fill);
+    void fill(const Fill& fill);
 
     Device& device_;
     Config config_;
     ModelOptions options_;
+    ParameterTable table_;
+    std::vector<std::string> order_;
+    std::vector<Place> places_;
     PipelineCache pipelines_;
     Arena arena_{MemoryRole::device};
     WeightTable weights_;

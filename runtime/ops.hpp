@@ -30,8 +30,8 @@ struct MatmulOptions {
 };
 
 /// C = activation(scale * A op B + bias) + residual. A, B, C, residual: fp32 or fp16, A and B of one type; C
-/// fp32 or A's type. K and all pitches are multiples of 4. M may be a run-time extent for nt and nn, K for
-/// tn.
+/// fp32 or A's type. All pitches are multiples of 4, and so is K for nt; for nn A has zeros in its columns
+/// from K to the next multiple of 4. M may be a run-time extent for nt and nn, K for tn.
 void matmul(Plan&, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
             const MatmulOptions& = {});
 

@@ -216,6 +216,29 @@ TEST(Matmul, ActivationsOfLargeArguments) {
              {.m = 5, .n = 8, .k = 16, .bias = true, .activation = activation, .scale = 1e-6f}});
 }
 
+/// The gradient of a classifier's input has K classes: A ends with zeros between K and its pitch.
+TEST(Matmul, FewClasses) {
+    const Type types[] = {Type::fp32, Type::fp16};
+    for_each_variant("matmul", [&](const KernelChoices& choices) {
+        for (const uint32_t k : {1u, 2u, 3u, 5u})
+            for (const Type type : types) {
+                const Case c{.m = 7, .n = 36, .k = k, .orientation = Orientation::nn, .type = type};
+                const Expected e = expect(c);
+                Matrix padded(c.m, (k + 3) / 4 * 4);
+                for (uint32_t i = 0; i < c.m; i++)
+                    for (uint32_t j = 0; j < k; j++) padded(i, j) = e.a(i, j);
+                OpRun run(choices);
+                Tensor a = run.input(padded, type);
+                a.columns = k;
+                const Tensor b = run.input(e.b, type), output = run.output(c.m, c.n);
+                ops::matmul(run.plan(), "test", output, a, b, {.orientation = c.orientation});
+                run.execute();
+                expect_near(run.result(output), e.output,
+                            [&](uint32_t i, uint32_t j) { return e.tolerance(i, j); });
+            }
+    });
+}
+
 /// B too large for one binding, or for one texel buffer, goes in blocks of its rows: 128, 128 and 45 here.
 TEST(Matmul, LargeMatricesInBlocks) {
     constexpr uint32_t m = 5, n = 301, k = 32, rows_at_a_time = 128;

@@ -182,7 +182,7 @@ Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor&
         d = {a.columns, a.rows, c.columns};
         check(c.rows == d.m && b.rows == d.k && b.columns == d.n, label, "C(M,N) = A(K,M)^T B(K,N)");
     } else {
-        check(d.k.capacity % 4 == 0, label, "K is a multiple of 4");
+        check(d.k.capacity % 4 == 0 || options.orientation == Orientation::nn, label, "K is a multiple of 4");
         const bool fits = options.orientation == Orientation::nt
                               ? b.rows == Extent(d.n) && b.columns == d.k.capacity
                               : b.rows == d.k && b.columns == d.n;
