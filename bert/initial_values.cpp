@@ -2,17 +2,11 @@
 
 #include <algorithm>
 
+#include "bert/random_bits.hpp"
+
 namespace vkbert {
 
 namespace {
-
-/// Steele et al. 2014 (SplitMix64): a bijection of 64 bits whose outputs of consecutive inputs look
-/// independent.
-constexpr uint64_t mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-    return x ^ (x >> 31);
-}
 
 /// Quantile of the standard normal distribution for p in [0.0227, 0.9773]: the central rational fit of P. J.
 /// Acklam, relative error 1.2e-9 before rounding to float (it is made for [0.0243, 0.9757]; 2e-9 at the ends
@@ -51,9 +45,9 @@ void initial_values(const ParameterTable& table, size_t row, const Config& confi
             break;
     }
     constexpr float below = 0.02275013f;  // probability of less than -2 standard deviations
-    const uint64_t stream = mix(seed ^ mix(row + 1));
+    const RandomStream stream(seed, row);
     for (size_t i = 0; i < out.size(); ++i) {
-        const uint64_t bits = mix(stream + (first + i) * 0x9e3779b97f4a7c15ull);
+        const uint64_t bits = stream(first + i);
         const float uniform = float(int32_t(bits >> 40)) * 0x1p-24f;
         out[i] = config.initializer_range * central_quantile(below + (1 - 2 * below) * uniform);
     }
