@@ -56,6 +56,13 @@ TEST_F(Cli, WrongUsage) {
     expect_error(run_vkbert({"embed", "a"}), 2, "no model");
     expect_error(run_vkbert({"embed", "--precision", "fp8", "a"}), 2, "--precision");
     expect_error(run_vkbert({"embed", "--model", "/no/such/folder", "a"}), 2, "/no/such/folder");
+    expect_error(run_vkbert({"bench", "matmull"}), 2, "'matmull'; there are matmul, attention, layernorm");
+    expect_error(run_vkbert({"bench", "matmul", "--rows", "0"}), 2, "--rows");
+    expect_error(run_vkbert({"bench", "matmul", "--shape", "768"}), 2, "'768'");
+    expect_error(run_vkbert({"bench", "matmul", "--lengths", "f"}), 2, "--lengths");
+    expect_error(run_vkbert({"bench", "attention", "--rows", "8"}), 2, "--batch");
+    expect_error(run_vkbert({"bench", "pool", "--batch", "99999", "--length", "512"}), 2, "too many");
+    expect_error(run_vkbert({"bench", "--rows", "8"}), 2, "--rows");
     expect_error(tokenize({"--input", "/no/such/file"}), 2, "/no/such/file");
     expect_error(tokenize({"--input", model_.path()}), 2, "is a folder");
     expect_error(tokenize({"a", "--input", model_.path() + "/vocab.txt"}), 2, "not both");

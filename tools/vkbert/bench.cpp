@@ -1,4 +1,4 @@
-// vkbert bench: how fast a model runs, against what the device can do.
+// vkbert bench: how fast a model runs, against what the device can do; or one kernel (bench_kernels.hpp).
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -11,6 +11,7 @@
 #include "bert/checkpoint.hpp"
 #include "runtime/error.hpp"
 #include "runtime/files.hpp"
+#include "tools/vkbert/bench_kernels.hpp"
 #include "tools/vkbert/commands.hpp"
 #include "tools/vkbert/inference.hpp"
 #include "tools/vkbert/model_folder.hpp"
@@ -21,10 +22,14 @@ namespace vkbert::tools {
 namespace {
 
 struct BenchOptions {
-    std::string shape = "base", lengths_file;
+    std::string kernel, shape = "base", lengths_file;
     uint32_t batch = 8, length = 128, repeat = 5;
-    bool json = false;
+    std::vector<uint32_t> rows;
+    bool batch_given = false, json = false;  // batch_given: --batch or --length
 };
+
+/// Kernels are timed on at most so many tokens or rows, which no number in a plan overflows at.
+constexpr uint32_t most_rows = 1 << 20;
 
 /// One number a line.
 std::vector<uint32_t> read_lengths(const std::string& path) {
@@ -184,12 +189,58 @@ class Bench {
 
 }  // namespace
 
+/// "N,K", or nothing when it is no two numbers.
+static std::optional<BenchShapes::Weights> weights_of(const std::string& text) {
+    BenchShapes::Weights weights{};
+    const char *const begin = text.data(), *const end = begin + text.size();
+    const auto [comma, first] = std::from_chars(begin, end, weights.n);
+    if (first != std::errc() || comma == end || *comma != ',') return {};
+    const auto [rest, second] = std::from_chars(comma + 1, end, weights.k);
+    if (second != std::errc() || rest != end || weights.n == 0 || weights.k == 0) return {};
+    return weights;
+}
+
+static void run_kernel(const GlobalOptions& global, const BenchOptions& options) {
+    find_bench_kernel(options.kernel);
+    if (!options.lengths_file.empty())
+        fail(ErrorCode::invalid_argument, "--lengths: is for models; kernels take --batch and --length");
+    KernelBenchOptions bench;
+    bench.kernel = options.kernel, bench.repeat = options.repeat, bench.json = options.json;
+    BenchShapes& shapes = bench.shapes;
+    shapes.type = precision_of(global) == Precision::fp16 ? Type::fp16 : Type::fp32;
+    shapes.rows = options.rows;
+    if (options.kernel == "matmul") shapes.weights = weights_of(options.shape);
+    if (!global.model.empty())
+        shapes.config = read_config(model_folder(global.model));
+    else if (!shapes.weights)
+        shapes.config = config_of_shape(options.shape);
+    if (options.batch_given) {
+        const uint64_t tokens = uint64_t(options.batch) * options.length;
+        if (tokens > most_rows || tokens * options.length > UINT32_MAX)
+            fail(ErrorCode::invalid_argument, "--batch, --length: {} sequences of {} tokens are too many",
+                 options.batch, options.length);
+        shapes.batch = {options.batch, options.length};
+    }
+    bench_kernel(global, bench);
+}
+
+static void run_model(const GlobalOptions& global, const BenchOptions& options) {
+    if (!options.rows.empty())
+        fail(ErrorCode::invalid_argument, "--rows: is for a kernel; models take --batch and --length");
+    Bench(global, options).run();
+}
+
 void add_bench_command(CLI::App& app, Context& context) {
-    CLI::App* command = app.add_subcommand("bench", "Measure how fast a model runs");
+    CLI::App* command = app.add_subcommand("bench", "Measure how fast a model or a kernel runs");
     auto options = std::make_shared<BenchOptions>();
+    std::string names;
+    for (const BenchKernel& kernel : bench_kernels())
+        names += (names.empty() ? "" : ", ") + std::string(kernel.name);
+    command->add_option("KERNEL", options->kernel,
+                        "Time every variant of this kernel in place of a model: " + names);
     command
         ->add_option("--shape", options->shape,
-                     "Random weights, without --model: base, large, tiny, or L,H,A,F")
+                     "Without --model: base, large, tiny, or L,H,A,F; with matmul also N,K of the weights")
         ->type_name("SHAPE")
         ->capture_default_str();
     const auto number = [&](const char* name, uint32_t& value, const char* help) {
@@ -200,17 +251,31 @@ void add_bench_command(CLI::App& app, Context& context) {
     };
     number("--batch", options->batch, "Sequences");
     number("--length", options->length, "Tokens of each");
-    number("--repeat", options->repeat, "Timed steps; the median counts");
+    number("--repeat", options->repeat, "Timed steps, or runs of each variant; the median counts");
+    command->add_option("--rows", options->rows, "With KERNEL: tokens, or rows of logits; each is timed")
+        ->type_name("N,...")
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->check(CLI::Range(1u, most_rows));
     command
         ->add_option("--lengths", options->lengths_file,
                      "Read the sequences' lengths from this file, one a line")
         ->type_name("FILE");
     command->add_flag("--json", options->json, "One JSON object instead of text");
-    command->footer(R"(Example:
+    command->footer(R"(Examples:
   vkbert bench --shape base --batch 8 --length 128 --json
-  {"tokens_per_second":812.1,"seconds_per_step":1.261,...})");
-    command->callback([&context, options] {
-        context.run = [&context, options] { Bench(context.options, *options).run(); };
+  {"tokens_per_second":812.1,"seconds_per_step":1.261,...}
+  vkbert bench matmul --rows 1024 --precision fp16
+  vkbert bench attention --batch 8 --length 128 --json
+  {"op":"attention_forward","case":"8 x 128 tokens, 12 heads of 64","variant":"tiled","chosen":true,...}
+
+Without KERNEL a model's forward pass is timed. The variants of a kernel take turns, so that a slow moment of
+the machine falls on all of them; --kernel OP=VARIANT times only that one.)");
+    command->callback([&context, options, command] {
+        options->batch_given = command->count("--batch") + command->count("--length") > 0;
+        context.run = [&context, options] {
+            (options->kernel.empty() ? run_model : run_kernel)(context.options, *options);
+        };
     });
 }
 

@@ -15,10 +15,11 @@ Precision precision_of(const GlobalOptions& global) {
     return global.precision == "fp16" ? Precision::fp16 : Precision::fp32;
 }
 
-std::unique_ptr<Device> open_device(const GlobalOptions& global) {
+std::unique_ptr<Device> open_device(const GlobalOptions& global,
+                                    const std::filesystem::path& pipeline_cache) {
     const uint64_t limit =
         global.memory_limit.empty() ? 0 : parse_bytes(global.memory_limit, "--memory-limit");
-    auto device = vkbert::open_device(global.device, pipeline_cache_folder().string());
+    auto device = vkbert::open_device(global.device, pipeline_cache.string());
     device->set_memory_limit(limit);
     const Capabilities& c = device->capabilities();
     if (global.verbose)

@@ -21,8 +21,10 @@ namespace vkbert::tools {
 /// --precision. auto is fp32: the same answers on every device.
 Precision precision_of(const GlobalOptions& global);
 
-/// The device that the global options name, with their memory limit.
-std::unique_ptr<Device> open_device(const GlobalOptions& global);
+/// The device that the global options name, with their memory limit. pipeline_cache: where compiled pipelines
+/// are kept; empty: nowhere.
+std::unique_ptr<Device> open_device(const GlobalOptions& global,
+                                    const std::filesystem::path& pipeline_cache = pipeline_cache_folder());
 
 /// Device, model and tokenizer as the global options say.
 class LoadedModel {

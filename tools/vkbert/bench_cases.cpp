@@ -1,0 +1,180 @@
+#include "tools/vkbert/bench_cases.hpp"
+
+#include <algorithm>
+
+#include "runtime/error.hpp"
+#include "runtime/ops/tables.hpp"
+
+namespace vkbert::tools {
+
+Tensor BenchScene::matrix(uint32_t rows, uint32_t columns, Type type) {
+    const Tensor tensor = plan.persistent("matrix", rows, columns, type);
+    matrices[tensor.storage] = type;
+    return tensor;
+}
+
+Tensor BenchScene::integers(std::vector<uint32_t> values, uint32_t columns) {
+    const Tensor tensor =
+        plan.persistent("integers", uint32_t(values.size()) / columns, columns, Type::uint32);
+    tables[tensor.storage] = std::move(values);
+    return tensor;
+}
+
+namespace {
+
+using Cases = std::vector<BenchCase>;
+
+/// --rows, else --batch times --length, else the kernel's own.
+std::vector<uint32_t> rows_of(const BenchShapes& shapes, std::vector<uint32_t> usual) {
+    if (!shapes.rows.empty()) return shapes.rows;
+    if (shapes.batch) return {shapes.batch->tokens()};
+    return usual;
+}
+
+std::vector<BenchBatch> batches_of(const BenchShapes& shapes, const char* kernel,
+                                   std::vector<BenchBatch> usual) {
+    if (!shapes.rows.empty())
+        fail(ErrorCode::invalid_argument, "--rows: {} works on sequences; give --batch and --length", kernel);
+    if (shapes.batch) return {*shapes.batch};
+    return usual;
+}
+
+/// 0, length, 2 length, ...
+std::vector<uint32_t> offsets_of(const BenchBatch& batch) {
+    std::vector<uint32_t> offsets;
+    for (uint32_t s = 0; s <= batch.sequences; ++s) offsets.push_back(s * batch.length);
+    return offsets;
+}
+
+Cases matmul_cases(const BenchShapes& shapes) {
+    const uint32_t H = shapes.config.hidden_size, F = shapes.config.intermediate_size;
+    std::vector<BenchShapes::Weights> weights{{H, H}, {3 * H, H}, {F, H}, {H, F}};
+    if (shapes.weights) weights = {*shapes.weights};
+    Cases cases;
+    for (const uint32_t m : rows_of(shapes, {1024, 128}))
+        for (const auto [n, k] : weights)
+            cases.push_back({fmt::format("M={} N={} K={}", m, n, k), shapes.type,
+                             ops::matmul_kernels(shapes.type), [=, type = shapes.type](BenchScene& s) {
+                                 const Tensor c = s.matrix(m, (n + 3) / 4 * 4, type), bias = s.matrix(1, n);
+                                 const Tensor a = s.matrix(m, k, type), b = s.matrix(n, k, type);
+                                 ops::matmul(s.plan, "matmul", c.columns_at(0, n), a, b, {.bias = &bias});
+                             }});
+    return cases;
+}
+
+Cases attention_cases(const BenchShapes& shapes) {
+    const uint32_t H = shapes.config.hidden_size, A = shapes.config.num_attention_heads;
+    Cases cases;
+    for (const BenchBatch batch : batches_of(shapes, "attention", {{8, 128}, {2, 512}, {40, 24}, {1, 25}}))
+        cases.push_back(
+            {fmt::format("{} x {} tokens, {} heads of {}", batch.sequences, batch.length, A, H / A),
+             shapes.type, ops::attention_forward_kernels(shapes.type),
+             [=, type = shapes.type](BenchScene& s) {
+                 std::vector<uint32_t> tiles;
+                 for (const ops::AttentionTile& t : ops::attention_tiles(offsets_of(batch)))
+                     tiles.insert(tiles.end(), {t.row, t.rows, t.first, t.length});
+                 const Tensor output = s.matrix(batch.tokens(), H, type),
+                              qkv = s.matrix(batch.tokens(), 3 * H, type);
+                 ops::attention_forward(s.plan, "attention", output, qkv, s.integers(tiles, 4),
+                                        {.heads = A, .pairs = batch.tokens() * batch.length});
+             }});
+    return cases;
+}
+
+Cases layernorm_cases(const BenchShapes& shapes) {
+    const uint32_t H = shapes.config.hidden_size;
+    Cases cases;
+    for (const uint32_t rows : rows_of(shapes, {1024}))
+        cases.push_back({fmt::format("{} x {}", rows, H), shapes.type,
+                         ops::layernorm_forward_kernels(shapes.type), [=, type = shapes.type](BenchScene& s) {
+                             const Tensor y = s.matrix(rows, H, type), x = s.matrix(rows, H, type);
+                             const Tensor gamma = s.matrix(1, H), beta = s.matrix(1, H);
+                             ops::layernorm_forward(s.plan, "layernorm", y, x, gamma, beta);
+                         }});
+    return cases;
+}
+
+Cases embedding_cases(const BenchShapes& shapes) {
+    const Config& c = shapes.config;
+    const uint32_t H = c.hidden_size, V = c.vocab_size, P = c.max_position_embeddings,
+                   types = c.type_vocab_size;
+    Cases cases;
+    for (const uint32_t tokens : rows_of(shapes, {1024}))
+        cases.push_back({fmt::format("{} tokens, {} words x {}", tokens, V, H), shapes.type,
+                         ops::embedding_forward_kernels(shapes.type), [=, type = shapes.type](BenchScene& s) {
+                             std::vector<uint32_t> ids(tokens), positions(tokens);
+                             for (uint32_t i = 0; i < tokens; ++i) {
+                                 ids[i] = static_cast<uint32_t>(uint64_t(i) * 7919 % V);
+                                 positions[i] = i % std::min(128u, P);
+                             }
+                             const Tensor id = s.integers(ids), position = s.integers(positions),
+                                          segment = s.integers(std::vector<uint32_t>(tokens));
+                             const ops::EmbeddingTables tables{s.matrix(V, H, type), s.matrix(P, H, type),
+                                                               s.matrix(types, H, type)};
+                             ops::embedding_forward(s.plan, "embedding", s.matrix(tokens, H, type), id,
+                                                    position, segment, tables);
+                         }});
+    return cases;
+}
+
+Cases pool_cases(const BenchShapes& shapes) {
+    const uint32_t H = shapes.config.hidden_size;
+    Cases cases;
+    for (const BenchBatch batch : batches_of(shapes, "pool", {{8, 128}}))
+        cases.push_back({fmt::format("{} x {} tokens x {}, mean", batch.sequences, batch.length, H),
+                         shapes.type, ops::pool_forward_kernels(shapes.type),
+                         [=, type = shapes.type](BenchScene& s) {
+                             const Tensor output = s.matrix(batch.sequences, H),
+                                          input = s.matrix(batch.tokens(), H, type);
+                             ops::pool_forward(s.plan, "pool", output, input, s.integers(offsets_of(batch)),
+                                               ops::Pooling::mean);
+                         }});
+    return cases;
+}
+
+Cases softmax_cases(const BenchShapes& shapes) {
+    const uint32_t V = shapes.config.vocab_size;
+    Cases cases;
+    for (const uint32_t rows : rows_of(shapes, {64}))
+        cases.push_back(
+            {fmt::format("{} x {}", rows, V), Type::fp32, ops::softmax_forward_kernels(), [=](BenchScene& s) {
+                 const Tensor y = s.matrix(rows, V), x = s.matrix(rows, V);
+                 ops::softmax_forward(s.plan, "softmax", y, x);
+             }});
+    return cases;
+}
+
+Cases top_k_cases(const BenchShapes& shapes) {
+    const uint32_t V = shapes.config.vocab_size, k = std::min(5u, V);
+    Cases cases;
+    for (const uint32_t rows : rows_of(shapes, {64}))
+        cases.push_back(
+            {fmt::format("{} of {} x {}", k, rows, V), Type::fp32, ops::top_k_kernels(), [=](BenchScene& s) {
+                 const Tensor indices = s.integers(std::vector<uint32_t>(size_t(rows) * k), k);
+                 ops::top_k(s.plan, "top-k", s.matrix(rows, k), indices, s.matrix(rows, V));
+             }});
+    return cases;
+}
+
+constexpr BenchKernel kernels[] = {
+    {"matmul", matmul_cases},       {"attention", attention_cases}, {"layernorm", layernorm_cases},
+    {"embedding", embedding_cases}, {"pool", pool_cases},           {"softmax", softmax_cases},
+    {"top-k", top_k_cases},
+};
+
+}  // namespace
+
+std::span<const BenchKernel> bench_kernels() {
+    return kernels;
+}
+
+const BenchKernel& find_bench_kernel(std::string_view name) {
+    std::string names;
+    for (const BenchKernel& kernel : kernels) {
+        if (kernel.name == name) return kernel;
+        names += (names.empty() ? "" : ", ") + std::string(kernel.name);
+    }
+    fail(ErrorCode::invalid_argument, "bench: there is no kernel '{}'; there are {}", name, names);
+}
+
+}  // namespace vkbert::tools
