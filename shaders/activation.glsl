@@ -1,4 +1,5 @@
-// Activations of ops::Activation on vec4, without infinities and without the drivers' tanh and exp of large arguments.
+// Activations of ops::Activation on vec4 and their derivatives, without infinities and without the drivers' tanh and exp of
+// large arguments.
 #ifndef VKBERT_ACTIVATION_GLSL
 #define VKBERT_ACTIVATION_GLSL
 
@@ -50,6 +51,43 @@ vec4 activate(vec4 x, uint activation) {
         case ACTIVATION_SILU: return x * sigmoid(x);
         case ACTIVATION_SIGMOID: return sigmoid(x);
         default: return x;
+    }
+}
+
+// Phi(x) + x phi(x).
+vec4 gelu_slope(vec4 x) {
+    const vec4 tail = 0.5 * normal_tails(abs(x));
+    const vec4 c = clamp(x, vec4(-12.0), vec4(12.0));
+    return mix(tail, 1.0 - tail, greaterThanEqual(x, vec4(0.0))) + 0.3989422804014327 * c * exp2(-0.5 * LOG2_E * c * c);
+}
+
+vec4 sigmoid_slope(vec4 x) {
+    const vec4 e = exp2(-LOG2_E * min(abs(x), vec4(80.0)));
+    const vec4 r = 1.0 / (1.0 + e);
+    return e * r * r;
+}
+
+vec4 gelu_tanh_slope(vec4 x) {
+    const vec4 c = clamp(x, vec4(-16.0), vec4(16.0));
+    const vec4 inner = 1.5957691216057308 * (c + 0.044715 * c * c * c);
+    return sigmoid(inner) + c * sigmoid_slope(inner) * (1.5957691216057308 + 0.2140644488 * c * c);
+}
+
+vec4 silu_slope(vec4 x) {
+    const vec4 c = clamp(x, vec4(-80.0), vec4(80.0));
+    return sigmoid(x) + c * sigmoid_slope(x);
+}
+
+// f'(x), zero for ReLU at zero.
+vec4 activation_slope(vec4 x, uint activation) {
+    switch (activation) {
+        case ACTIVATION_GELU: return gelu_slope(x);
+        case ACTIVATION_GELU_TANH: return gelu_tanh_slope(x);
+        case ACTIVATION_RELU: return mix(vec4(0.0), vec4(1.0), greaterThan(x, vec4(0.0)));
+        case ACTIVATION_TANH: return 4.0 * sigmoid_slope(2.0 * x);
+        case ACTIVATION_SILU: return silu_slope(x);
+        case ACTIVATION_SIGMOID: return sigmoid_slope(x);
+        default: return vec4(1.0);
     }
 }
 

@@ -6,6 +6,10 @@ namespace vkbert::ops {
 std::vector<KernelTable> all_kernels() {
     using enum Type;
     return {
+        {"activation_backward", activation_backward_kernels(fp32)},
+        {"activation_backward", activation_backward_kernels(fp16)},
+        {"activation_forward", activation_forward_kernels(fp32)},
+        {"activation_forward", activation_forward_kernels(fp16)},
         {"attention_forward", attention_forward_kernels(fp32)},
         {"attention_forward", attention_forward_kernels(fp16)},
         {"cast", cast_kernels(fp32)},

@@ -8,6 +8,8 @@
 
 namespace vkbert::ops {
 
+std::span<const Kernel> activation_backward_kernels(Type type);
+std::span<const Kernel> activation_forward_kernels(Type type);
 std::span<const Kernel> attention_forward_kernels(Type type);
 std::span<const Kernel> cast_kernels(Type from);
 std::span<const Kernel> dropout_kernels(Type type);
