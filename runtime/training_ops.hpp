@@ -27,4 +27,14 @@ void activation_forward(Plan&, const std::string& label, const Tensor& y, const 
 void activation_backward(Plan&, const std::string& label, const Tensor& d_x, const Tensor& d_y,
                          const Tensor& x, Activation);
 
+/// Of y = layernorm_forward(x) with the mean and rstd (T,1) that it kept, n = (x - mean) * rstd and
+/// g = d_y * gamma:
+///   d_x(T,H) = rstd * (g - mean(g) - n * mean(g * n)) [+ d_x_residual(T,H)] per row,
+///   d_gamma(1,H) += sum over rows of d_y * n,   d_beta(1,H) += sum over rows of d_y.
+/// d_x, d_y, x, d_x_residual of one type (fp16); d_x may be the same tensor as d_y or d_x_residual. H at most
+/// 4096. Ba et al. 2016, by the chain rule.
+void layernorm_backward(Plan&, const std::string& label, const Tensor& d_x, const Tensor& d_gamma,
+                        const Tensor& d_beta, const Tensor& d_y, const Tensor& x, const Tensor& gamma,
+                        const Tensor& mean, const Tensor& rstd, const Tensor* d_x_residual = nullptr);
+
 }  // namespace vkbert::ops

@@ -1,6 +1,7 @@
 #include "runtime/ops/common.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace vkbert::ops {
@@ -84,6 +85,25 @@ std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShader
                        .requirements = {.invocations = invocations, .shared_memory = shared_bytes},
                        .constants = {invocations},
                        .bindings = bindings});
+    return kernels;
+}
+
+std::vector<Kernel> texel_reduction_kernels(std::string_view op, const ReductionShaders& shaders,
+                                            const Shader& texel_shader, uint32_t invocations,
+                                            const std::vector<BindingKind>& bindings) {
+    const std::vector<Kernel> reductions = reduction_kernels(
+        op, shaders, invocations, std::vector<BindingKind>(bindings.size(), BindingKind::storage));
+    constexpr std::string_view names[] = {"texel16", "texel8", "texel4"};  // of lanes16, lanes8 and lanes4
+    std::vector<Kernel> kernels;
+    for (size_t i = 0; i < std::size(names); i++) {
+        Kernel kernel = reductions[i];
+        kernel.name = names[i];
+        kernel.shader = &texel_shader;
+        kernel.requirements.texel_buffers = true;
+        kernel.bindings = bindings;
+        kernels.push_back(std::move(kernel));
+    }
+    kernels.insert(kernels.end(), reductions.begin(), reductions.end());
     return kernels;
 }
 

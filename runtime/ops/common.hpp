@@ -46,5 +46,10 @@ struct ReductionShaders {
 /// best first, with one workgroup of `invocations` a row on GPUs.
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings);
+/// The same with "texel16", "texel8" and "texel4" before them: the lane variants with another shader, whose
+/// bindings these are. All others have storage buffers alone.
+std::vector<Kernel> texel_reduction_kernels(std::string_view op, const ReductionShaders& shaders,
+                                            const Shader& texel_shader, uint32_t invocations,
+                                            const std::vector<BindingKind>& bindings);
 
 }  // namespace vkbert::ops

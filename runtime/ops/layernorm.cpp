@@ -1,5 +1,3 @@
-#include <iterator>
-
 #include "runtime/ops/common.hpp"
 #include "runtime/ops/tables.hpp"
 #include "shaders/glsl_types.h"
@@ -17,37 +15,20 @@ VKBERT_DECLARE_SHADER(layernorm_forward_texel_fp32)
 VKBERT_DECLARE_SHADER(layernorm_forward_texel_fp16)
 
 namespace vkbert::ops {
-namespace {
-
-std::vector<Kernel> make_kernels(const ReductionShaders& shaders, const Shader& texel_shader) {
-    using enum BindingKind;
-    const std::vector<Kernel> reductions = reduction_kernels(
-        "layernorm_forward", shaders, 64, {storage, storage, storage, storage, storage, storage, storage});
-    constexpr std::string_view names[] = {"texel16", "texel8", "texel4"};  // of lanes16, lanes8 and lanes4
-    std::vector<Kernel> kernels;
-    for (size_t i = 0; i < std::size(names); i++) {
-        Kernel kernel = reductions[i];
-        kernel.name = names[i];
-        kernel.shader = &texel_shader;
-        kernel.requirements.texel_buffers = true;
-        for (const size_t input : {1, 2, 3}) kernel.bindings[input] = texel;
-        kernels.push_back(std::move(kernel));
-    }
-    kernels.insert(kernels.end(), reductions.begin(), reductions.end());
-    return kernels;
-}
-
-}  // namespace
-
 std::span<const Kernel> layernorm_forward_kernels(Type type) {
+    using enum BindingKind;
+    const auto make = [](const ReductionShaders& shaders, const Shader& texel_shader) {
+        return texel_reduction_kernels("layernorm_forward", shaders, texel_shader, 64,
+                                       {storage, texel, texel, texel, storage, storage, storage});
+    };
     static const std::vector<Kernel> fp32 =
-        make_kernels({&shaders::layernorm_forward_fp32, &shaders::layernorm_forward_shared_fp32,
-                      &shaders::layernorm_forward_one_subgroup_fp32},
-                     shaders::layernorm_forward_texel_fp32);
+        make({&shaders::layernorm_forward_fp32, &shaders::layernorm_forward_shared_fp32,
+              &shaders::layernorm_forward_one_subgroup_fp32},
+             shaders::layernorm_forward_texel_fp32);
     static const std::vector<Kernel> fp16 =
-        make_kernels({&shaders::layernorm_forward_fp16, &shaders::layernorm_forward_shared_fp16,
-                      &shaders::layernorm_forward_one_subgroup_fp16},
-                     shaders::layernorm_forward_texel_fp16);
+        make({&shaders::layernorm_forward_fp16, &shaders::layernorm_forward_shared_fp16,
+              &shaders::layernorm_forward_one_subgroup_fp16},
+             shaders::layernorm_forward_texel_fp16);
     return type == Type::fp16 ? fp16 : fp32;
 }
 

@@ -20,9 +20,27 @@ Case dropout(bool residual, Type type) {
             }};
 }
 
+Case layernorm_backward(std::string_view op, Type type) {
+    return {std::string(op), std::string(name_of(type)), [=](Plan& plan) {
+                const Extent rows = plan.symbol("tokens", tokens);
+                const auto matrix = [&](const char* name) {
+                    return plan.persistent(name, rows, hidden, type);
+                };
+                const auto vector = [&](const char* name) { return plan.persistent(name, 1u, hidden); };
+                const auto column = [&](const char* name) { return plan.persistent(name, rows, 1); };
+                const Tensor residual = matrix("residual");
+                ops::layernorm_backward(plan, "layernorm", matrix("d_x"), vector("d_gamma"), vector("d_beta"),
+                                        matrix("d_y"), matrix("x"), vector("gamma"), column("mean"),
+                                        column("rstd"), &residual);
+            }};
+}
+
 }  // namespace
 
 void add_training_cases(std::vector<Case>& cases) {
+    for (const Type type : {Type::fp32, Type::fp16})
+        for (const std::string_view op : {"layernorm_backward", "layernorm_backward_columns", "add_partials"})
+            cases.push_back(layernorm_backward(op, type));
     for (const Type type : {Type::fp32, Type::fp16})
         for (const bool residual : {false, true}) cases.push_back(dropout(residual, type));
 }

@@ -1,0 +1,122 @@
+#include "runtime/ops/add_partials.hpp"
+#include "runtime/ops/common.hpp"
+#include "runtime/ops/tables.hpp"
+#include "runtime/training_ops.hpp"
+#include "shaders/glsl_types.h"
+namespace vkbert {
+#include "shaders/layernorm_backward.h"
+#include "shaders/layernorm_backward_columns.h"
+}  // namespace vkbert
+
+VKBERT_DECLARE_SHADER(layernorm_backward_fp32)
+VKBERT_DECLARE_SHADER(layernorm_backward_fp16)
+VKBERT_DECLARE_SHADER(layernorm_backward_shared_fp32)
+VKBERT_DECLARE_SHADER(layernorm_backward_shared_fp16)
+VKBERT_DECLARE_SHADER(layernorm_backward_one_subgroup_fp32)
+VKBERT_DECLARE_SHADER(layernorm_backward_one_subgroup_fp16)
+VKBERT_DECLARE_SHADER(layernorm_backward_texel_fp32)
+VKBERT_DECLARE_SHADER(layernorm_backward_texel_fp16)
+VKBERT_DECLARE_SHADER(layernorm_backward_columns_fp32)
+VKBERT_DECLARE_SHADER(layernorm_backward_columns_fp16)
+VKBERT_DECLARE_SHADER(layernorm_backward_columns_texel_fp32)
+VKBERT_DECLARE_SHADER(layernorm_backward_columns_texel_fp16)
+
+namespace vkbert::ops {
+
+std::span<const Kernel> layernorm_backward_kernels(Type type) {
+    using enum BindingKind;
+    const auto make = [](const ReductionShaders& shaders, const Shader& texel_shader) {
+        return texel_reduction_kernels("layernorm_backward", shaders, texel_shader, 64,
+                                       {storage, texel, texel, texel, storage, storage, texel, storage});
+    };
+    static const std::vector<Kernel> fp32 =
+        make({&shaders::layernorm_backward_fp32, &shaders::layernorm_backward_shared_fp32,
+              &shaders::layernorm_backward_one_subgroup_fp32},
+             shaders::layernorm_backward_texel_fp32);
+    static const std::vector<Kernel> fp16 =
+        make({&shaders::layernorm_backward_fp16, &shaders::layernorm_backward_shared_fp16,
+              &shaders::layernorm_backward_one_subgroup_fp16},
+             shaders::layernorm_backward_texel_fp16);
+    return type == Type::fp16 ? fp16 : fp32;
+}
+
+std::span<const Kernel> layernorm_backward_columns_kernels(Type type) {
+    using enum BindingKind;
+    const auto make = [](const Shader& shader, const Shader& texel_shader) {
+        return std::vector<Kernel>{
+            {.op = "layernorm_backward_columns",
+             .name = "texel",
+             .shader = &texel_shader,
+             .requirements = {.invocations = 16, .texel_buffers = true, .cpu_only = true},
+             .constants = {16},
+             .bindings = {storage, texel, texel, texel, texel, storage}},
+            {.op = "layernorm_backward_columns",
+             .name = "plain",
+             .shader = &shader,
+             .requirements = {.invocations = 64},
+             .constants = {64},
+             .bindings = {storage, storage, storage, storage, storage, storage}}};
+    };
+    static const std::vector<Kernel> fp32 =
+        make(shaders::layernorm_backward_columns_fp32, shaders::layernorm_backward_columns_texel_fp32);
+    static const std::vector<Kernel> fp16 =
+        make(shaders::layernorm_backward_columns_fp16, shaders::layernorm_backward_columns_texel_fp16);
+    return type == Type::fp16 ? fp16 : fp32;
+}
+
+static Work row_work(const Tensor& x, double flops, double matrices) {
+    return {.extent = x.rows,
+            .flops_per_row = flops * x.columns,
+            .bytes_per_row = matrices * x.columns * size_of(x.type)};
+}
+
+/// partials(b,2H): the sums over block b of rows for d_gamma and d_beta.
+static Tensor append_columns(Plan& plan, const std::string& label, const Tensor& d_y, const Tensor& x,
+                             const Tensor& mean, const Tensor& rstd) {
+    const Tensor partials = plan.temporary(label + " partial sums", partial_blocks(x.rows), 2 * x.columns);
+    const uint32_t block_rows = partial_block_rows(x.rows);
+    Dispatch dispatch;
+    dispatch.label = label;
+    dispatch.bindings = {{plan.counts()}, {d_y}, {x}, {mean}, {rstd}, {partials, Access::write}};
+    dispatch.kernel = &choose_fitting(plan, layernorm_backward_columns_kernels(x.type), dispatch.bindings);
+    dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, x.columns / 4, block_rows,
+                                                   d_y.pitch / 4, x.pitch / 4});
+    dispatch.groups = {Groups{x.rows, block_rows}, Groups{x.columns / 4, dispatch.kernel->constants[0]},
+                       Groups{}};
+    dispatch.work = row_work(x, 5, 2);
+    plan.append(std::move(dispatch));
+    return partials;
+}
+
+void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x, const Tensor& d_gamma,
+                        const Tensor& d_beta, const Tensor& d_y, const Tensor& x, const Tensor& gamma,
+                        const Tensor& mean, const Tensor& rstd, const Tensor* d_x_residual) {
+    const Tensor& residual = d_x_residual != nullptr ? *d_x_residual : d_y;
+    for (const Tensor* matrix : {&d_x, &d_y, &x, &residual})
+        check(is_matrix4(*matrix) && matrix->type == x.type && matrix->rows == x.rows &&
+                  matrix->columns == x.columns && x.columns <= 4096,
+              label,
+              "layernorm_backward: one type, one shape of at most 4096 columns, columns and pitches that are "
+              "multiples of 4");
+    for (const Tensor* vector : {&gamma, &d_gamma, &d_beta})
+        check(is_vector(*vector, x.columns), label, "layernorm_backward: gamma, d_gamma, d_beta (1,H) fp32");
+    for (const Tensor* statistics : {&mean, &rstd})
+        check(is_column(*statistics, x.rows, Type::fp32), label,
+              "layernorm_backward: mean and rstd (T,1) fp32");
+    // First the sums over columns, because d_x may take the place of d_y.
+    const Tensor partials = append_columns(plan, label, d_y, x, mean, rstd);
+    Dispatch dispatch;
+    dispatch.label = label;
+    dispatch.constants = {x.columns / 4, uint32_t(d_x_residual != nullptr)};
+    dispatch.bindings = {{plan.counts()}, {d_y},  {x},        {gamma},
+                         {mean},          {rstd}, {residual}, {d_x, Access::write}};
+    dispatch.kernel = &choose_fitting(plan, layernorm_backward_kernels(x.type), dispatch.bindings);
+    dispatch.set_push(LayerNormBackwardPush{d_y.pitch / 4, x.pitch / 4, residual.pitch / 4, d_x.pitch / 4});
+    dispatch.groups = {Groups{x.rows}, Groups{}, Groups{}};
+    dispatch.work = row_work(x, 12, d_x_residual != nullptr ? 4 : 3);
+    plan.append(std::move(dispatch));
+    add_partials(plan, label, d_gamma, partials.columns_at(0, x.columns), x.rows);
+    add_partials(plan, label, d_beta, partials.columns_at(x.columns, x.columns), x.rows);
+}
+
+}  // namespace vkbert::ops
