@@ -1,8 +1,8 @@
 #include "bert/session.hpp"
 
 #include <algorithm>
-#include <cstring>
 
+#include "bert/graph_inputs.hpp"
 #include "bert/layers.hpp"
 
 namespace vkbert {
@@ -12,18 +12,6 @@ struct Session::Graph : vkbert::Graph {
 };
 
 namespace {
-
-constexpr uint64_t aligned(uint64_t bytes) {
-    return (bytes + 255) / 256 * 256;
-}
-
-/// Bytes of one buffer that holds the storages of these tensors one after the other, with slack for kernels
-/// that read a little past the end.
-uint64_t packed_bytes(const Plan& plan, const std::vector<Tensor>& tensors) {
-    uint64_t bytes = 0;
-    for (const Tensor& t : tensors) bytes += aligned(plan.storages()[t.storage].bytes);
-    return tensors.empty() ? 0 : bytes + Plan::read_slack;
-}
 
 std::vector<Tensor> outputs_of(const Graph& g) {
     std::vector<Tensor> outputs;
@@ -63,8 +51,8 @@ uint64_t Session::planned_bytes(const Capabilities& capabilities, const Config& 
     const WeightTable weights = weight_table(config, model_options);
     vkbert::Graph g(Plan(capabilities, options.kernels), config, weights, model_options, options);
     build(g);
-    return Recording::planned_bytes(g.plan) + packed_bytes(g.plan, g.inputs) +
-           packed_bytes(g.plan, outputs_of(g));
+    return Recording::planned_bytes(g.plan) + BoundBuffer::planned_bytes(g.plan, g.inputs) +
+           BoundBuffer::planned_bytes(g.plan, outputs_of(g));
 }
 
 Session::Session(Model& model, const SessionOptions& options) : model_(model), options_(options) {
@@ -79,19 +67,10 @@ Session::Session(Model& model, const SessionOptions& options) : model_(model), o
     const Plan& plan = graph_->plan;
     std::map<StorageId, BufferRange> bound;
     for (const auto& [storage, weight] : graph_->bound_weights) bound[storage] = weight->range;
-    auto place = [&](Buffer& buffer, const std::vector<Tensor>& tensors, MemoryRole role) {
-        buffer = Buffer(model.device(), packed_bytes(plan, tensors), role);
-        uint64_t offset = 0;
-        for (const Tensor& t : tensors) {
-            const uint64_t bytes = plan.storages()[t.storage].bytes;
-            bound[t.storage] = {&buffer, offset, bytes};
-            offset += aligned(bytes);
-        }
-    };
-    place(input_, graph_->inputs, MemoryRole::upload);
-    place(output_, outputs_of(*graph_), MemoryRole::device);
-    for (const Tensor& t : graph_->inputs) inputs_[t.storage] = bound[t.storage];
-    for (const Tensor& t : outputs_of(*graph_)) outputs_[t.storage] = bound[t.storage];
+    inputs_ = BoundBuffer(model.device(), plan, graph_->inputs, MemoryRole::upload);
+    outputs_ = BoundBuffer(model.device(), plan, outputs_of(*graph_), MemoryRole::device);
+    inputs_.add_to(bound);
+    outputs_.add_to(bound);
     Recording::Options recording;
     recording.profile = options.profile;
     recording_ = std::make_unique<Recording>(model.device(), model.pipelines(), plan, bound, recording);
@@ -99,67 +78,11 @@ Session::Session(Model& model, const SessionOptions& options) : model_(model), o
 
 Session::~Session() = default;
 
-void Session::check(const Batch& batch) const {
-    const Config& c = model_.config();
-    const uint32_t T = batch.tokens(), S = batch.sequences();
-    if (T > options_.max_tokens || S > options_.max_sequences || (batch.rows.size() > options_.max_rows))
-        fail(ErrorCode::invalid_argument,
-             "a batch of {} tokens, {} sequences and {} rows is over the session's {}, {} and {}", T, S,
-             batch.rows.size(), options_.max_tokens, options_.max_sequences, options_.max_rows);
-    if (batch.offsets.empty() || batch.offsets.front() != 0 || batch.offsets.back() != T ||
-        batch.types.size() != T || batch.positions.size() != T || !std::ranges::is_sorted(batch.offsets))
-        fail(ErrorCode::invalid_argument, "a batch's offsets, types and positions do not fit its {} tokens",
-             T);
-    for (uint32_t t = 0; t < T; ++t) {
-        if (!options_.from_embeddings && batch.ids[t] >= c.vocab_size)
-            fail(ErrorCode::invalid_argument, "token {} has id {}: the model's vocabulary has {} words", t,
-                 batch.ids[t], c.vocab_size);
-        if (batch.types[t] >= c.type_vocab_size)
-            fail(ErrorCode::invalid_argument, "token {} has segment {}: the model knows {}", t,
-                 batch.types[t], c.type_vocab_size);
-        if (batch.positions[t] >= c.max_position_embeddings)
-            fail(ErrorCode::invalid_argument,
-                 "token {} is at position {}: the model has {} positions, truncate the text", t,
-                 batch.positions[t], c.max_position_embeddings);
-    }
-    for (const uint32_t row : batch.rows)
-        if (row >= T) fail(ErrorCode::invalid_argument, "row {} is past the batch's {} tokens", row, T);
-}
-
-template <typename T>
-void Session::put(const Tensor& tensor, std::span<const T> values) {
-    const BufferRange& range = inputs_.at(tensor.storage);
-    if (!values.empty())
-        std::memcpy(range.buffer->mapped() + range.offset, values.data(), values.size_bytes());
-}
-
 void Session::set_input(const Batch& batch) {
-    check(batch);
-    Graph& g = *graph_;
-    tokens_ = batch.tokens(), sequences_ = batch.sequences(), rows_ = uint32_t(batch.rows.size());
-    const std::vector<ops::AttentionTile> tiles = ops::attention_tiles(batch.offsets);
-    std::vector<ops::AttentionTile> first_tiles;
-    uint64_t pairs = 0;
-    for (uint32_t s = 0; s < sequences_; ++s) {
-        const uint32_t first = batch.offsets[s], length = batch.offsets[s + 1] - first;
-        if (length) first_tiles.push_back({first, 1, first, length});
-        pairs += uint64_t(length) * length;
-    }
-    put<uint32_t>(g.ids, batch.ids);
-    put<uint32_t>(g.types, batch.types);
-    put<uint32_t>(g.positions, batch.positions);
-    put<uint32_t>(g.offsets, batch.offsets);
-    put<uint32_t>(g.row_list, batch.rows);
-    put<ops::AttentionTile>(g.tile_list, tiles);
-    put<ops::AttentionTile>(g.first_tile_list, first_tiles);
-    input_.flush(0, input_.bytes());
-    recording_->set(g.tokens, tokens_);
-    recording_->set(g.sequences, sequences_);
-    recording_->set(g.rows, rows_);
-    recording_->set(g.tiles, uint32_t(tiles.size()));
-    recording_->set(g.pairs, uint32_t(std::min<uint64_t>(pairs, g.pairs.capacity)));
-    recording_->set(g.first_tiles, uint32_t(first_tiles.size()));
-    recording_->set(g.first_pairs, tokens_);
+    check_batch(model_.config(), options_, batch);
+    tokens_ = batch.tokens(), rows_ = uint32_t(batch.rows.size());
+    put_batch(inputs_, *recording_, *graph_, batch);
+    inputs_.flush();
 }
 
 void Session::set_embeddings(std::span<const float> values) {
@@ -167,8 +90,8 @@ void Session::set_embeddings(std::span<const float> values) {
         fail(ErrorCode::invalid_argument,
              "{} embedding values do not fit {} tokens of a session {} embeddings", values.size(), tokens_,
              options_.from_embeddings ? "from" : "that is not from");
-    put<float>(graph_->embeddings, values);
-    input_.flush(0, input_.bytes());
+    inputs_.put(graph_->embeddings, values);
+    inputs_.flush();
 }
 
 Matrix Session::read(size_t which) {
@@ -178,7 +101,7 @@ Matrix Session::read(size_t which) {
     m.columns = t.columns;
     const size_t pitch = t.pitch;
     m.values.resize(size_t(m.rows) * pitch);
-    download(model_.device(), outputs_.at(t.storage), t.offset, std::as_writable_bytes(std::span(m.values)));
+    download(model_.device(), outputs_.range(t), t.offset, std::as_writable_bytes(std::span(m.values)));
     if (pitch != m.columns)
         for (size_t row = 1; row < m.rows; ++row)
             std::copy_n(m.values.begin() + ptrdiff_t(row * pitch), m.columns,
@@ -190,8 +113,7 @@ Matrix Session::read(size_t which) {
 std::vector<uint32_t> Session::read_top_k_ids() {
     if (options_.output != Output::top_k) fail(ErrorCode::invalid_argument, "this session computes no top-k");
     std::vector<uint32_t> ids(size_t(rows_) * options_.top_k);
-    download(model_.device(), outputs_.at(graph_->top_k_ids.storage), 0,
-             std::as_writable_bytes(std::span(ids)));
+    download(model_.device(), outputs_.range(graph_->top_k_ids), 0, std::as_writable_bytes(std::span(ids)));
     return ids;
 }
 

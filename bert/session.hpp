@@ -1,13 +1,13 @@
 // A session: one plan over a model for batches of bounded size, recorded once and replayed for every batch.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "bert/batch.hpp"
 #include "bert/model.hpp"
+#include "runtime/bound_buffer.hpp"
 #include "runtime/ops.hpp"
 #include "runtime/recording.hpp"
 
@@ -80,17 +80,12 @@ class Session {
 
   private:
     struct Graph;
-    void check(const Batch& batch) const;
-    template <typename T>
-    void put(const Tensor& tensor, std::span<const T> values);
-
     Model& model_;
     SessionOptions options_;
     std::unique_ptr<Graph> graph_;
-    Buffer input_, output_;
-    std::map<StorageId, BufferRange> inputs_, outputs_;
+    BoundBuffer inputs_, outputs_;
     std::unique_ptr<Recording> recording_;
-    uint32_t tokens_ = 0, sequences_ = 0, rows_ = 0;
+    uint32_t tokens_ = 0, rows_ = 0;
 };
 
 }  // namespace vkbert
