@@ -37,4 +37,21 @@ void layernorm_backward(Plan&, const std::string& label, const Tensor& d_x, cons
                         const Tensor& d_beta, const Tensor& d_y, const Tensor& x, const Tensor& gamma,
                         const Tensor& mean, const Tensor& rstd, const Tensor* d_x_residual = nullptr);
 
+/// sums(1,N) fp32 = column sums of input(T,N) (fp16), added to what is there when accumulating: d_bias from
+/// d_y. The input's pitch is a multiple of 4, N is anything. T may be a run-time extent, 0 too. Long inputs
+/// are summed in strips first, whose number follows from T's capacity alone, so the order of a sum is always
+/// the same.
+void column_sums(Plan&, const std::string& label, const Tensor& sums, const Tensor& input,
+                 bool accumulate = true);
+
+/// Every 32-bit word of the tensor's rows becomes `word` (an fp16 tensor's pairs of elements); what lies
+/// between the rows stays. Rows are whole words. Run-time rows beyond this run's stay.
+void fill(Plan&, const std::string& label, const Tensor&, uint32_t word);
+
+/// output[rows](T,H) = input(R,H), all other rows zero: the backward of gather_rows. rows: (R,1) uint32, all
+/// different. (fp16); input may be fp32 with fp16 output. Two dispatches, the first a fill() of the whole
+/// output.
+void scatter_rows(Plan&, const std::string& label, const Tensor& output, const Tensor& input,
+                  const Tensor& rows);
+
 }  // namespace vkbert::ops

@@ -1,12 +1,17 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// output(R,H) = input[rows]. One invocation four columns of one row. -DFP16: both fp16; -DWIDEN: fp16 to fp32.
+// output(R,H) = input[rows], or with -DSCATTER output[rows] = input(R,H). One invocation four columns of one row. -DFP16:
+// both fp16; -DWIDEN: fp16 to fp32; -DNARROW: fp32 to fp16.
 #include "shaders/common.glsl"
 #include "shaders/gather_rows.h"
-#ifdef WIDEN
+#if defined(WIDEN)
 #define FROM uvec2
 #define TO vec4
 #define CONVERT unpack_halves
+#elif defined(NARROW)
+#define FROM vec4
+#define TO uvec2
+#define CONVERT pack_halves
 #else
 #define FROM STORED4
 #define TO STORED4
@@ -20,6 +25,11 @@ layout(push_constant) uniform Push { GatherRowsPush p; };
 void main() {
     const uint row = gl_WorkGroupID.x;
     const uint column = gl_WorkGroupID.y * LOCAL_SIZE + gl_LocalInvocationID.x;
-    if (column < p.columns4)
-        target[row * p.output_pitch4 + column] = CONVERT(source[rows[row] * p.input_pitch4 + column]);
+    if (column >= p.columns4) return;
+#ifdef SCATTER
+    const uint from = row, to = rows[row];
+#else
+    const uint from = rows[row], to = row;
+#endif
+    target[to * p.output_pitch4 + column] = CONVERT(source[from * p.input_pitch4 + column]);
 }

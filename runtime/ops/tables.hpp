@@ -13,8 +13,10 @@ std::span<const Kernel> activation_forward_kernels(Type type);
 std::span<const Kernel> add_partials_kernels();
 std::span<const Kernel> attention_forward_kernels(Type type);
 std::span<const Kernel> cast_kernels(Type from);
+std::span<const Kernel> column_sums_kernels(Type type);
 std::span<const Kernel> dropout_kernels(Type type);
 std::span<const Kernel> embedding_forward_kernels(Type type);
+std::span<const Kernel> fill_kernels();
 std::span<const Kernel> gather_rows_kernels(Type from, Type to);
 std::span<const Kernel> layernorm_backward_kernels(Type type);
 std::span<const Kernel> layernorm_backward_columns_kernels(Type type);
@@ -22,6 +24,7 @@ std::span<const Kernel> layernorm_forward_kernels(Type type);
 std::span<const Kernel> matmul_kernels(Type type);
 std::span<const Kernel> normalize_rows_kernels();
 std::span<const Kernel> pool_forward_kernels(Type type);
+std::span<const Kernel> scatter_rows_kernels(Type from, Type to);
 std::span<const Kernel> softmax_forward_kernels();
 std::span<const Kernel> top_k_kernels();
 

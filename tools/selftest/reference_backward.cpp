@@ -32,4 +32,19 @@ double activation_slope(ops::Activation activation, double x) {
     return 0;
 }
 
+Matrix column_sums(const Matrix& m) {
+    Matrix sums(1, m.columns);
+    for (uint32_t row = 0; row < m.rows; row++)
+        for (uint32_t column = 0; column < m.columns; column++) sums(0, column) += m(row, column);
+    return sums;
+}
+
+Matrix scatter(const Matrix& input, const std::vector<uint32_t>& at, uint32_t rows) {
+    Matrix output(rows, input.columns);
+    for (uint32_t row = 0; row < input.rows; row++)
+        for (uint32_t column = 0; column < input.columns; column++)
+            output(at[row], column) = input(row, column);
+    return output;
+}
+
 }  // namespace vkbert::test::reference

@@ -8,4 +8,10 @@ namespace vkbert::test::reference {
 /// f'(x); zero for ReLU at zero.
 double activation_slope(ops::Activation activation, double x);
 
+/// (1,N): the sum of each column.
+Matrix column_sums(const Matrix& m);
+
+/// (rows,H): input's rows at their places, zeros elsewhere; the transpose of gather().
+Matrix scatter(const Matrix& input, const std::vector<uint32_t>& at, uint32_t rows);
+
 }  // namespace vkbert::test::reference
