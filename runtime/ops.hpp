@@ -63,10 +63,12 @@ struct AttentionOptions {
     Extent pairs = 1u;  // sum over tiles of rows * length: only tells the profiler how much work there is
     const Tensor* logsumexp =
         nullptr;  // (T,A) fp32: natural logarithm of the sum of exp(scaled scores), when asked for
+    const Dropout* dropout = nullptr;  // of the probabilities, after the softmax
 };
 /// output(T,H) = softmax(Q K^T / sqrt(D)) V per head over each packed sequence; qkv is (T,3H): queries, keys,
 /// values. (fp16) Any D up to 256. tiles: (tiles,4) uint32, rows of AttentionTile. Vaswani et al. 2017,
-/// equation 1; the running maximum and sum are Milakov & Gimelshein 2018, algorithm 3.
+/// equation 1; dropped, if at all, with column = key counted within its sequence and block = head << 16 | key
+/// / 16; the running maximum and sum are Milakov & Gimelshein 2018, algorithm 3.
 void attention_forward(Plan&, const std::string& label, const Tensor& output, const Tensor& qkv,
                        const Tensor& tiles, const AttentionOptions&);
 

@@ -6,10 +6,12 @@
 #ifndef VKBERT_ATTENTION_GLSL
 #define VKBERT_ATTENTION_GLSL
 #include "shaders/attention_forward.h"
+#include "shaders/random.glsl"
 
 layout(constant_id = 1) const uint HEAD_SIZE = 64;      // D
 layout(constant_id = 2) const uint CAUSAL = 0;          // row i sees keys up to i alone
 layout(constant_id = 3) const uint KEEP_LOGSUMEXP = 0;
+layout(constant_id = 4) const uint KEPT = 256;          // probabilities kept by dropout, of 256
 
 const bool ALIGNED = HEAD_SIZE % 4 == 0;
 const uint HEAD4 = ALIGNED ? HEAD_SIZE / 4 : (HEAD_SIZE + 6) / 4;  // vec4s that cover a head
@@ -26,6 +28,7 @@ layout(std430, binding = 3) writeonly buffer Output2 { uint output2[]; };
 layout(std430, binding = 3) writeonly buffer Output1 { float output1[]; };
 #endif
 layout(std430, binding = 4) writeonly buffer LogSumExp { float logsumexp[]; };  // (T,A)
+layout(std430, binding = 5) readonly buffer DropoutState { uvec4 dropout_state; };
 
 // The first vec4 of the head, how many elements of it come before the head, and the last vec4.
 struct Head { uint index, first4, skip, last4; };
@@ -67,6 +70,11 @@ void store_output(Head h, uint output_pitch, uint row, uint d, vec4 v) {
 
 // Keys that some row of the tile sees.
 uint keys_of(Tile t) { return CAUSAL != 0u ? min(t.keys, t.row + t.rows - t.first) : t.keys; }
+
+// Bytes of dropout for the 16 keys of a sequence that `key` is among, in one row.
+uvec4 attention_dropout_bytes(Head h, uint site, uint row, uint key) {
+    return dropout_bytes(dropout_state, site, row, h.index << 16 | key / 16);
+}
 
 // Natural logarithm of the sum of exp(score), from the largest score and the sum, both in powers of two.
 float natural_logsumexp(float largest, float sum) { return (largest + log2(sum)) * 0.69314718055994531; }

@@ -7,7 +7,7 @@
 // each. Blocks of KEYS keys, then of their values, stream through shared memory; a lane has the scores of every eighth
 // key, then every eighth vec4 of the output, in registers. The softmax is online (Milakov & Gimelshein 2018, algorithm 3).
 #include "shaders/common.glsl"
-layout(constant_id = 4) const uint KEYS = 32;  // a multiple of 8 that fits the shared memory
+layout(constant_id = 5) const uint KEYS = 32;  // a multiple of 8 that fits the shared memory
 #include "shaders/attention.glsl"
 
 const uint ROWS = 16, LANES = 8, PAIRS = ROWS / LANES, GROUPS = ROWS / PAIRS;
@@ -15,6 +15,7 @@ const uint STRIDE = HEAD4 + 1;                           // of shared rows, agai
 const bool SHARED_QUERIES = HEAD4 <= 32;                 // else they are read again from memory
 // Steps of the inner loops in a row: enough to hide a load, few enough for registers and instruction caches.
 const uint WORD_STEPS = HEAD4 % 4 == 0 ? 4 : HEAD4 % 2 == 0 ? 2 : 1, KEY_STEPS = 4;
+const uint DROP_WORDS = KEPT < 256 ? (KEYS + 15) / 16 * 4 : 1;  // of a row, four keys each
 const uint LANE_KEYS = KEYS / LANES, LANE_WORDS = (HEAD4 + LANES - 1) / LANES;
 
 layout(std430, binding = 2) readonly buffer Qkv { STORED4 qkv[]; };
@@ -24,6 +25,7 @@ shared vec4 queries[SHARED_QUERIES ? ROWS * STRIDE : 1];
 shared vec4 block[KEYS * STRIDE];                        // keys, then values
 shared float weights[ROWS * (KEYS + 1)];                 // exp2(score - largest)
 shared float exchange[ROWS * LANES];
+shared uint drops[KEPT < 256 ? ROWS * DROP_WORDS : 1];   // bytes of dropout for the block of keys
 
 vec4 query(Tile t, Head h, uint row, uint d) {
     const uint word = (t.row + min(row, t.rows - 1)) * p.qkv_pitch4 + head_word(h, d);
@@ -40,6 +42,19 @@ void load_block(Tile t, Head h, uint part, uint first) {
         block[i / HEAD4 * STRIDE + i % HEAD4] =
             UNPACK4(qkv[row * p.qkv_pitch4 + part * p.hidden4 + head_word(h, i % HEAD4)]);
     }
+}
+
+// Fills drops for keys [first, first + KEYS); first is a multiple of 8, so that KEYS keys touch no further 16.
+void load_drops(Tile t, Head h, uint first) {
+    for (uint i = gl_LocalInvocationID.x; i < ROWS * DROP_WORDS / 4; i += LOCAL_SIZE) {
+        const uint row = i / (DROP_WORDS / 4), key = first + i % (DROP_WORDS / 4) * 16;
+        const uvec4 bytes = attention_dropout_bytes(h, p.dropout_site, t.row + row, key);
+        [[unroll]] for (uint w = 0; w < 4; w++) drops[4 * i + w] = bytes[w];
+    }
+}
+float drop_factor(uint row, uint first, uint key) {
+    const uint word = drops[row * DROP_WORDS + (key - first / 16 * 16) / 4];
+    return dropout_factors(word >> 8 * (key % 4), KEPT).x;
 }
 
 void main() {
@@ -61,6 +76,7 @@ void main() {
     for (uint first = 0; first < keys; first += KEYS) {
         barrier();
         load_block(t, h, 1, first);
+        if (KEPT < 256u) load_drops(t, h, first);
         barrier();
         float s[PAIRS][LANE_KEYS];
         [[unroll]] for (uint r = 0; r < PAIRS; r++)
@@ -96,8 +112,9 @@ void main() {
             sum[r] *= shrink;
             [[unroll]] for (uint w = 0; w < LANE_WORDS; w++) o[r][w] *= shrink;
             [[unroll]] for (uint k = 0; k < LANE_KEYS; k++) {
-                const float weight = exp2(s[r][k] - now);
+                float weight = exp2(s[r][k] - now);
                 sum[r] += weight;
+                if (KEPT < 256u) weight *= drop_factor(row, first, first + lane + k * LANES);
                 weights[row * (KEYS + 1) + lane + k * LANES] = weight;
             }
         }

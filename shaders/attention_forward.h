@@ -6,6 +6,7 @@ struct AttentionForwardPush {
     uint qkv_pitch4;              // of the rows that hold queries, keys and values
     uint output_pitch;            // elements
     uint heads;
+    uint dropout_site;
     float scale;                  // log2(e) / sqrt(D): scores are kept in powers of two
 };
 #endif

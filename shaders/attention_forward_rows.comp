@@ -86,6 +86,7 @@ void main() {
 #endif
     vec4 q[LANE_ROWS][HEAD4], o[LANE_ROWS][HEAD4];
     float largest[LANE_ROWS], sum[LANE_ROWS];
+    uvec4 drops[LANE_ROWS];  // bytes of dropout, those of the next keys first
     [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
         const uint row = t.row + min(gl_LocalInvocationID.x + r * LOCAL_SIZE, t.rows - 1);
         [[unroll]] for (uint d = 0; d < HEAD4; d++) {
@@ -128,6 +129,14 @@ void main() {
             [[unroll]] for (uint k = 0; k < KEYS; k++) {
                 s[r][k] = exp2(s[r][k] - now);
                 sum[r] += s[r][k];
+            }
+            if (KEPT < 256u) {
+                if (first % 16 == 0) drops[r] = attention_dropout_bytes(h, p.dropout_site, row, first);
+                [[unroll]] for (uint four = 0; four < KEYS / 4; four++) {
+                    const vec4 factors = dropout_factors(drops[r].x, KEPT);
+                    drops[r] = drops[r].yzwx;
+                    [[unroll]] for (uint k = 0; k < 4; k++) s[r][4 * four + k] *= factors[k];
+                }
             }
         }
         const Rows value_rows = rows_at(t, h, 2, first);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/op_test.hpp"
+#include "tools/selftest/reference_random.hpp"
 
 using namespace vkbert;
 using namespace vkbert::test;
@@ -33,15 +34,19 @@ struct Case {
     uint32_t spare_rows =
         0;                 // capacity beyond the rows of this run; rows and tiles are run-time extents then
     double magnitude = 1;  // of queries, keys and values
+    float dropout = 0;
 };
 
 void run_case(const Case& c) {
     const std::vector<uint32_t> offsets = offsets_of(c.lengths);
     const uint32_t tokens = offsets.back(), hidden = c.heads * c.head_size;
     SCOPED_TRACE(fmt::format("{} tokens in {} sequences, {} heads of {}, {}{}", tokens, c.lengths.size(),
-                             c.heads, c.head_size, name_of(c.type), c.causal ? ", causal" : ""));
+                             c.heads, c.head_size, name_of(c.type), c.causal ? ", causal" : "") +
+                 fmt::format(", dropout {}", c.dropout));
     const Matrix qkv = random_matrix(tokens, 3 * hidden, c.head_size + tokens, c.type, c.magnitude);
-    const reference::Attention expected = reference::attention(qkv, offsets, c.heads, c.causal);
+    const std::vector<uint32_t> state{17, 18, 19, 0};
+    const reference::DropoutMask mask{c.dropout, 5, {17, 18, 19, 0}};
+    const reference::Attention expected = reference::attention(qkv, offsets, c.heads, c.causal, &mask);
     const std::vector<ops::AttentionTile> tiles = ops::attention_tiles(offsets);
     for_each_variant("attention_forward", [&](const KernelChoices& choices) {
         OpRun run(choices);
@@ -54,6 +59,8 @@ void run_case(const Case& c) {
         const Tensor list = run.input(words_of(tiles), 4, {.rows = tile_rows});
         const Tensor output = run.output(rows, hidden, c.type);
         ops::AttentionOptions options{.heads = c.heads, .causal = c.causal};
+        const ops::Dropout dropout{c.dropout, 5, run.input(state, 4)};
+        if (c.dropout > 0) options.dropout = &dropout;
         Tensor logsumexp;
         if (c.keep) options.logsumexp = &(logsumexp = run.output(rows, c.heads));
         ops::attention_forward(run.plan(), "test", output, input, list, options);
@@ -124,6 +131,14 @@ TEST(Attention, HalfPrecision) {
 TEST(Attention, Causal) {
     run_case({.lengths = {1, 16, 33, 70}, .heads = 2, .head_size = 32, .causal = true, .keep = true});
     run_case({.lengths = {50}, .heads = 2, .head_size = 26, .causal = true});
+}
+
+TEST(Attention, Dropout) {
+    run_case({.lengths = {1, 9, 65, 16}, .heads = 3, .head_size = 64, .keep = true, .dropout = 0.1f});
+    for (const uint32_t head_size : {26u, 32u, 80u, 128u, 256u})  // all numbers of keys in a block
+        run_case({.lengths = {41, 70}, .heads = 2, .head_size = head_size, .dropout = 0.4f});
+    run_case(
+        {.lengths = {50}, .heads = 2, .head_size = 32, .type = Type::fp16, .causal = true, .dropout = 0.1f});
 }
 
 TEST(Attention, KeepsLogSumExp) {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "runtime/ops/common.hpp"
+#include "runtime/ops/dropout.hpp"
 #include "runtime/ops/tables.hpp"
 #include "shaders/glsl_types.h"
 namespace vkbert {
@@ -33,7 +34,7 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
                               .scalar_pointer_loads = true,
                               .cpu_only = true},
              .constants = {16},
-             .bindings = {storage, storage, storage, storage, storage, address}},
+             .bindings = {storage, storage, storage, storage, storage, storage, address}},
             {.op = op,
              .name = "texel",
              .shader = &texels,
@@ -43,32 +44,36 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
                               .texel_buffers = true,
                               .cpu_only = true},
              .constants = {8},
-             .bindings = {storage, storage, texel, storage, storage}},
+             .bindings = {storage, storage, texel, storage, storage, storage}},
             {.op = op,
              .name = "tiled",
              .shader = &tiled,
              .requirements = {.invocations = 64, .shared_memory = tiled_shared_memory},
              .constants = {64},
-             .bindings = {storage, storage, storage, storage, storage}}};
+             .bindings = {storage, storage, storage, storage, storage, storage}}};
 }
 
 /// Keys per block of the tiled variant: the most that fit the shared memory (see attention_forward.comp).
-uint32_t tiled_keys(uint32_t head_size) {
+uint32_t tiled_keys(uint32_t head_size, bool drops) {
     const uint32_t head4 = head_size % 4 == 0 ? head_size / 4 : (head_size + 6) / 4;
     const uint32_t rows = attention_tile_rows, lanes = 8;
     const uint32_t stride = 16 * (head4 + 1);
     const uint32_t fixed = (head4 <= 32 ? rows * stride : 16) + rows * lanes * 4;
+    const auto bytes = [&](uint32_t keys) {
+        const uint32_t drop_words = drops ? rows * ((keys + 15) / 16 * 4) : 1;
+        return fixed + keys * stride + rows * (keys + 1) * 4 + drop_words * 4;
+    };
     uint32_t keys = 32;
-    while (keys > lanes && fixed + keys * stride + rows * (keys + 1) * 4 > tiled_shared_memory) keys -= lanes;
+    while (keys > lanes && bytes(keys) > tiled_shared_memory) keys -= lanes;
     return keys;
 }
 
 /// The specialization constants after the kernel's own.
-std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size,
+std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size, uint32_t kept,
                                    const AttentionOptions& options) {
     std::vector<uint32_t> constants{head_size, uint32_t(options.causal),
-                                    uint32_t(options.logsumexp != nullptr)};
-    if (kernel.requirements.shared_memory > 0) constants.push_back(tiled_keys(head_size));
+                                    uint32_t(options.logsumexp != nullptr), kept};
+    if (kernel.requirements.shared_memory > 0) constants.push_back(tiled_keys(head_size, kept < 256));
     return constants;
 }
 
@@ -129,6 +134,7 @@ void attention_forward(Plan& plan, const std::string& label, const Tensor& outpu
                        const Tensor& tiles, const AttentionOptions& options) {
     check_shapes(label, output, qkv, tiles, options);
     const uint32_t head_size = output.columns / options.heads;
+    const uint32_t kept = options.dropout != nullptr ? dropout_kept(*options.dropout, label) : 256;
     Dispatch dispatch;
     dispatch.label = label;
     dispatch.bindings = {
@@ -136,13 +142,15 @@ void attention_forward(Plan& plan, const std::string& label, const Tensor& outpu
         {tiles},
         {qkv},
         {output, Access::write},
-        options.logsumexp != nullptr ? Binding{*options.logsumexp, Access::write} : Binding{plan.counts()}};
+        options.logsumexp != nullptr ? Binding{*options.logsumexp, Access::write} : Binding{plan.counts()},
+        {kept < 256 ? options.dropout->state : plan.counts()}};
     const Kernel& kernel = choose_fitting(plan, attention_forward_kernels(qkv.type), dispatch.bindings);
     dispatch.kernel = &kernel;
-    dispatch.constants = constants_of(kernel, head_size, options);
+    dispatch.constants = constants_of(kernel, head_size, kept, options);
     if (kernel.bindings.back() == address) dispatch.bindings.push_back({qkv});
     const double log2_e = 1.4426950408889634;
     dispatch.set_push(AttentionForwardPush{output.columns / 4, qkv.pitch / 4, output.pitch, options.heads,
+                                           kept < 256 ? options.dropout->site : 0,
                                            float(log2_e / std::sqrt(double(head_size)))});
     dispatch.groups = {Groups{tiles.rows}, Groups{options.heads}, Groups{}};
     // Every pair of a query and a key: two products of head_size and an exponential, in every head.

@@ -7,7 +7,7 @@
 namespace vkbert::lab {
 namespace {
 
-constexpr uint32_t hidden = 768, tokens = 1024;
+constexpr uint32_t hidden = 768, heads = 12, tokens = 1024, sequences = 8;
 
 Case dropout(bool residual, Type type) {
     return {"dropout", fmt::format("{}{}", name_of(type), residual ? ", residual" : ""), [=](Plan& plan) {
@@ -35,14 +35,32 @@ Case layernorm_backward(std::string_view op, Type type) {
             }};
 }
 
+Case attention_forward(Type type) {
+    return {"attention_forward", fmt::format("{}, head size 64, dropout", name_of(type)), [=](Plan& plan) {
+                const Extent rows = plan.symbol("tokens", tokens);
+                const Extent tiles = plan.symbol("tiles", ops::max_attention_tiles(tokens, sequences));
+                const ops::Dropout dropout{0.1f, 1, plan.persistent("state", 1u, 4, Type::uint32)};
+                const Tensor logsumexp = plan.persistent("logsumexp", rows, heads);
+                ops::AttentionOptions options;
+                options.heads = heads;
+                options.logsumexp = &logsumexp;
+                options.dropout = &dropout;
+                ops::attention_forward(plan, "attention", plan.persistent("output", rows, hidden, type),
+                                       plan.persistent("qkv", rows, 3 * hidden, type),
+                                       plan.persistent("tiles", tiles, 4, Type::uint32), options);
+            }};
+}
+
 }  // namespace
 
 void add_training_cases(std::vector<Case>& cases) {
     for (const Type type : {Type::fp32, Type::fp16})
         for (const std::string_view op : {"layernorm_backward", "layernorm_backward_columns", "add_partials"})
             cases.push_back(layernorm_backward(op, type));
-    for (const Type type : {Type::fp32, Type::fp16})
+    for (const Type type : {Type::fp32, Type::fp16}) {
         for (const bool residual : {false, true}) cases.push_back(dropout(residual, type));
+        cases.push_back(attention_forward(type));
+    }
 }
 
 }  // namespace vkbert::lab

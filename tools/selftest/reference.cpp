@@ -4,6 +4,8 @@
 #include <cmath>
 #include <random>
 
+#include "tools/selftest/reference_random.hpp"
+
 namespace vkbert::test {
 
 uint16_t half_bits(double value) {
@@ -107,7 +109,8 @@ LayerNorm layernorm(const Matrix& x, const Matrix& gamma, const Matrix& beta, do
     return result;
 }
 
-Attention attention(const Matrix& qkv, const std::vector<uint32_t>& offsets, uint32_t heads, bool causal) {
+Attention attention(const Matrix& qkv, const std::vector<uint32_t>& offsets, uint32_t heads, bool causal,
+                    const DropoutMask* dropout) {
     const uint32_t hidden = qkv.columns / 3, head_size = hidden / heads;
     Attention result{Matrix(qkv.rows, hidden), Matrix(qkv.rows, heads)};
     std::vector<double> weights;
@@ -125,9 +128,12 @@ Attention attention(const Matrix& qkv, const std::vector<uint32_t>& offsets, uin
                 const double largest = *std::max_element(weights.begin(), weights.end());
                 double sum = 0;
                 for (double& weight : weights) sum += weight = std::exp(weight - largest);
-                for (uint32_t key = offsets[s]; key < end; key++)
+                for (uint32_t key = offsets[s]; key < end; key++) {
+                    double weight = weights[key - offsets[s]] / sum;
+                    if (dropout != nullptr) weight *= dropout->attention_factor(row, head, key - offsets[s]);
                     for (uint32_t d = head * head_size; d < (head + 1) * head_size; d++)
-                        result.output(row, d) += weights[key - offsets[s]] / sum * qkv(key, 2 * hidden + d);
+                        result.output(row, d) += weight * qkv(key, 2 * hidden + d);
+                }
                 result.logsumexp(row, head) = largest + std::log(sum);
             }
     return result;

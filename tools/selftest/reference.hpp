@@ -58,8 +58,10 @@ LayerNorm layernorm(const Matrix& x, const Matrix& gamma, const Matrix& beta, do
 struct Attention {
     Matrix output, logsumexp;  // (T,H), (T,A)
 };
+struct DropoutMask;  // reference_random.hpp
 /// qkv (T,3H), sequences [offsets[s], offsets[s + 1]).
-Attention attention(const Matrix& qkv, const std::vector<uint32_t>& offsets, uint32_t heads, bool causal);
+Attention attention(const Matrix& qkv, const std::vector<uint32_t>& offsets, uint32_t heads, bool causal,
+                    const DropoutMask* dropout = nullptr);
 
 /// input[rows].
 Matrix gather(const Matrix& input, const std::vector<uint32_t>& rows);
