@@ -95,6 +95,31 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t limit) {
     return text;
 }
 
+[[noreturn]] static void fail_with_errno(const std::filesystem::path& path, const char* what) {
+    fail(ErrorCode::failed, "{}: {}: {}", path.string(), what, reason(errno));
+}
+
+static void write_all(int descriptor, const std::filesystem::path& path, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) fail_with_errno(path, "cannot be written");
+        bytes = bytes.subspan(size_t(count));
+    }
+}
+
+static void sync_folder(const std::filesystem::path& folder) {
+    Descriptor handle;
+    handle.value = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    // Some file systems refuse to sync a folder; the files in it are safe by then.
+    if (handle.value >= 0 && ::fsync(handle.value) != 0 && errno == EIO)
+        fail_with_errno(folder, "cannot be synced");
+}
+
+static void sync_parent(const std::filesystem::path& path) {
+    sync_folder(path.has_parent_path() ? path.parent_path() : ".");
+}
+
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
     // A name of its own for every writer: two processes writing the same output must not share a temporary
     // file.
@@ -104,7 +129,7 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
         if (descriptor_ >= 0) return;
         if (errno != EEXIST) break;
     }
-    fail_with_errno("cannot be created");
+    fail_with_errno(path_, "cannot be created");
 }
 
 AtomicFile::~AtomicFile() {
@@ -113,40 +138,57 @@ AtomicFile::~AtomicFile() {
     ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::fail_with_errno(const char* what) const {
-    fail(ErrorCode::failed, "{}: {}: {}", path_.string(), what, reason(errno));
-}
-
 void AtomicFile::write(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) fail_with_errno("cannot be written");
-        bytes = bytes.subspan(size_t(count));
-        written_ += uint64_t(count);
-    }
+    write_all(descriptor_, path_, bytes);
+    written_ += bytes.size();
 }
 
 void AtomicFile::overwrite(uint64_t offset, std::string_view text) {
     while (!text.empty()) {
         const ssize_t count = ::pwrite(descriptor_, text.data(), text.size(), off_t(offset));
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) fail_with_errno("cannot be written");
+        if (count < 0) fail_with_errno(path_, "cannot be written");
         text.remove_prefix(size_t(count));
         offset += uint64_t(count);
     }
 }
 
 void AtomicFile::commit() {
-    if (::fsync(descriptor_) != 0) fail_with_errno("cannot be written");
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_with_errno("cannot be given its name");
+    if (::fsync(descriptor_) != 0) fail_with_errno(path_, "cannot be written");
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_with_errno(path_, "cannot be given its name");
     ::close(std::exchange(descriptor_, -1));
-    const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
-    Descriptor handle;
-    handle.value = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    // Some file systems refuse to sync a folder; the file itself is safe by then.
-    if (handle.value >= 0 && ::fsync(handle.value) != 0 && errno == EIO)
-        fail_with_errno("its folder cannot be synced");
+    sync_parent(path_);
+}
+
+AppendedFile::AppendedFile(std::filesystem::path path) : path_(std::move(path)) {
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    struct stat status {};
+    if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) fail_with_errno(path_, "cannot be opened");
+    size_ = uint64_t(status.st_size);
+}
+
+AppendedFile::~AppendedFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void AppendedFile::write(std::string_view text) {
+    write_all(descriptor_, path_, std::as_bytes(std::span(text)));
+    size_ += text.size();
+}
+
+void AppendedFile::sync() {
+    if (::fsync(descriptor_) != 0) fail_with_errno(path_, "cannot be written");
+}
+
+void AppendedFile::cut(uint64_t bytes) {
+    if (::ftruncate(descriptor_, off_t(bytes)) != 0) fail_with_errno(path_, "cannot be cut");
+    size_ = bytes;
+}
+
+void rename_folder(const std::filesystem::path& from, const std::filesystem::path& to) {
+    sync_folder(from);
+    if (::rename(from.c_str(), to.c_str()) != 0) fail_with_errno(to, "cannot be given its name");
+    sync_parent(to);
 }
 
 }  // namespace vkbert

@@ -52,11 +52,36 @@ class AtomicFile {
     uint64_t written() const { return written_; }
 
   private:
-    [[noreturn]] void fail_with_errno(const char* what) const;
-
     std::filesystem::path path_, temporary_;
     int descriptor_ = -1;
     uint64_t written_ = 0;
 };
+
+/// A log: lines go to its end at once, so that a process that dies loses none that write() has taken. Errors
+/// (failed) as AtomicFile's.
+class AppendedFile {
+  public:
+    /// Makes the file if there is none.
+    explicit AppendedFile(std::filesystem::path path);
+    ~AppendedFile();
+    AppendedFile(const AppendedFile&) = delete;
+    AppendedFile& operator=(const AppendedFile&) = delete;
+
+    void write(std::string_view text);
+    /// Makes what was written survive a loss of power.
+    void sync();
+    uint64_t size() const { return size_; }
+    /// Cuts the file to its first `bytes`.
+    void cut(uint64_t bytes);
+
+  private:
+    std::filesystem::path path_;
+    int descriptor_ = -1;
+    uint64_t size_ = 0;
+};
+
+/// Gives a folder whose files are synced its name, durably. Errors (failed): `to` exists, and whatever the
+/// system says.
+void rename_folder(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace vkbert

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes gradients.safetensors beside the golden models of generate.py: labels, the loss and the gradient of every
-parameter by PyTorch's autograd (float64 from the stored weights, stored as fp32, dropout off).
+parameter by PyTorch's autograd (float64 from the stored weights, dropout off); everything stored as fp32.
 
     python tests/golden/generate_gradients.py [--only NAME ...]
 
@@ -82,7 +82,7 @@ def write(name):
     random = np.random.default_rng(1 + list(LOSSES).index(name))
     loss, labels = LOSSES[name](model, logits_of(model, ids, types, offsets), offsets, random)
     loss.backward()
-    tensors = {key: np.asarray(value, np.float32 if key == "targets" else np.int32) for key, value in labels.items()}
+    tensors = {key: np.asarray(value, np.float32) for key, value in labels.items()}
     tensors["loss"] = np.array([loss.item()], np.float32)
     for parameter, value in model.named_parameters():
         tensors["d " + parameter] = value.grad.to(torch.float32).numpy()

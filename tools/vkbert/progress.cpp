@@ -90,6 +90,7 @@ std::string Progress::text(bool bar) const {
                                  : fmt::format("  {:.{}f}/s", rate, rate < 10 ? 1 : 0);
     if (total_ > done_ && rate > 0)
         line += fmt::format("  {} left", duration(static_cast<double>(total_ - done_) / rate));
+    if (!note_.empty()) line.append("  ").append(note_);
     return line;
 }
 

@@ -24,6 +24,8 @@ class Progress {
     void set_total(uint64_t total) { total_ = total; }
     void set(uint64_t done);
     void advance(uint64_t amount) { set(done_ + amount); }
+    /// What is said behind the numbers from the next drawing on: "loss 0.61".
+    void note(std::string text) { note_ = std::move(text); }
 
     /// Removes the bar, if one is shown, so that another line can be written.
     static void clear_line();
@@ -38,7 +40,7 @@ class Progress {
     std::string label_;
     Unit unit_;
     uint64_t total_, done_ = 0, begin_ = 0;
-    std::string noun_;
+    std::string noun_, note_;
     Clock::time_point started_, drawn_;
     bool shown_ = false;
 };
