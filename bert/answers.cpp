@@ -58,15 +58,15 @@ Answer find_answer(std::span<const AnswerWindow> windows, const AnswerOptions& o
                              [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
     if (candidates.size() > options.best) candidates.resize(options.best);
     const bool with_null = options.null_threshold.has_value() && !windows.empty();
-    if (candidates.empty()) return {false, {}, with_null ? 1.0 : 0.0};
+    if (candidates.empty()) return {false, {}, with_null ? 1.0 : 0.0, 0.0};
 
     const double best = candidates.front().score;
     const double top = with_null ? std::max(best, null_score) : best;
     double sum = with_null ? std::exp(null_score - top) : 0;
     for (const Candidate& candidate : candidates) sum += std::exp(candidate.score - top);
     if (with_null && null_score - best > *options.null_threshold)
-        return {false, {}, std::exp(null_score - top) / sum};
-    return {true, candidates.front().range, std::exp(best - top) / sum};
+        return {false, {}, std::exp(null_score - top) / sum, null_score - best};
+    return {true, candidates.front().range, std::exp(best - top) / sum, null_score - best};
 }
 
 }  // namespace vkbert

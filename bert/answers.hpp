@@ -22,6 +22,9 @@ struct Answer {
     bool answered = false;  // false: the null answer, or no span at all
     TextRange range;        // code points of the context; {0, 0} when not answered
     double score = 0;       // probability among the candidates, the null answer with them where it counts
+    /// The null answer's logits less the best span's: what null_threshold is compared with. 0 where there is
+    /// no span at all.
+    double null_margin = 0;
 };
 
 /// One window: [CLS] question [SEP] part of the context [SEP], and its logits, (tokens) each.

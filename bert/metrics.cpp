@@ -100,6 +100,13 @@ double spearman_correlation(std::span<const double> predicted, std::span<const d
     return pearson_correlation(ranks(predicted), ranks(truth));
 }
 
+double mean_squared_error(std::span<const double> predicted, std::span<const double> truth) {
+    check_lengths(predicted.size(), truth.size());
+    double sum = 0;
+    for (size_t i = 0; i < truth.size(); ++i) sum += (predicted[i] - truth[i]) * (predicted[i] - truth[i]);
+    return sum / double(truth.size());
+}
+
 std::vector<uint64_t> confusion_matrix(std::span<const uint32_t> predicted, std::span<const uint32_t> truth,
                                        uint32_t classes) {
     check_lengths(predicted.size(), truth.size());

@@ -30,6 +30,9 @@ double pearson_correlation(std::span<const double> predicted, std::span<const do
 /// Pearson's correlation of ranks; equal values share the average of their ranks.
 double spearman_correlation(std::span<const double> predicted, std::span<const double> truth);
 
+/// The mean of squared differences.
+double mean_squared_error(std::span<const double> predicted, std::span<const double> truth);
+
 /// Counts of classes: row `truth`, column `predicted`, (C,C) row-major. Throws invalid_argument also for a
 /// class of C or above.
 std::vector<uint64_t> confusion_matrix(std::span<const uint32_t> predicted, std::span<const uint32_t> truth,

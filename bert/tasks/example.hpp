@@ -1,6 +1,7 @@
 // What a task's files become: sequences of word pieces with labels, for each kind of head.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <variant>
 #include <vector>

@@ -1,5 +1,7 @@
 #include "bert/tokenizer/utf8.hpp"
 
+#include <algorithm>
+
 namespace vkbert::utf8 {
 namespace {
 
@@ -41,11 +43,21 @@ std::optional<size_t> find_invalid(std::string_view text) {
     return std::nullopt;
 }
 
+std::string_view slice(std::string_view text, size_t begin, size_t end) {
+    const char *at = text.data(), *const last = at + text.size();
+    const auto step = [&](size_t count) {
+        for (; count > 0 && at < last; --count) at += length(static_cast<unsigned char>(*at));
+        return at;
+    };
+    const char* const first = step(begin);
+    return {first, static_cast<size_t>(step(end > begin ? end - begin : 0) - first)};
+}
+
 std::string printable(std::string_view text) {
     constexpr size_t most = 60;
     const char *at = text.data(), *end = at + text.size();
     while (at < end && static_cast<size_t>(at - text.data()) < most)
-        at += length(static_cast<unsigned char>(*at));
+        at += std::min<ptrdiff_t>(end - at, ptrdiff_t(length(static_cast<unsigned char>(*at))));
     std::string result(text.data(), at);
     for (char& c : result) {
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';

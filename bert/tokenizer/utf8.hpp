@@ -74,6 +74,9 @@ inline size_t count(std::string_view text) {
     return result;
 }
 
+/// Code points [begin, end) of valid text; what of them there is.
+std::string_view slice(std::string_view text, size_t begin, size_t end);
+
 /// Text for a one-line message: cut short, control characters as '?'.
 std::string printable(std::string_view text);
 

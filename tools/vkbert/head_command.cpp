@@ -71,11 +71,7 @@ void run_head(LoadedModel& loaded, TextReader& reader, const HeadOptions& option
 }
 
 std::string substring(const std::string& text, const TextRange& range) {
-    const char* at = text.c_str();
-    for (uint32_t i = 0; i < range.begin; ++i) utf8::decode(at);
-    const char* const begin = at;
-    for (uint32_t i = range.begin; i < range.end; ++i) utf8::decode(at);
-    return {begin, at};
+    return std::string(utf8::slice(text, range.begin, range.end));
 }
 
 }  // namespace vkbert::tools
