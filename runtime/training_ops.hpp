@@ -8,6 +8,7 @@
 #include <string>
 
 #include "runtime/ops.hpp"
+#include "runtime/training_scalars.hpp"
 
 namespace vkbert::ops {
 
@@ -53,5 +54,32 @@ void fill(Plan&, const std::string& label, const Tensor&, uint32_t word);
 /// output.
 void scatter_rows(Plan&, const std::string& label, const Tensor& output, const Tensor& input,
                   const Tensor& rows);
+
+/// Losses. The training scalars (1,32) uint32 (TrainingScalars) give the factor of every gradient of a loss:
+/// loss_weight[loss_index] * loss_scale, so that the host says what the mean is taken over, all micro-batches
+/// of an optimizer step included. The losses themselves are written as they are.
+constexpr uint32_t max_classes = 120000;
+/// What marks a row that is not counted.
+constexpr uint32_t ignored_label = 0xffffffff;
+
+/// loss(R,1) = logsumexp(logits) - logits[label] per row, d_logits(R,C) = (softmax(logits) - onehot(label)) *
+/// factor. logits(R,C) fp32, C <= max_classes; labels (R,1) uint32. A label of C or more, as ignored_label
+/// is: loss and gradient are 0. May work in place of the logits. A choice among n rows of (S,1) logits that
+/// lie without gaps is this op on them as (S/n,n).
+void cross_entropy(Plan&, const std::string& label, const Tensor& loss, const Tensor& d_logits,
+                   const Tensor& logits, const Tensor& labels, const Tensor& scalars,
+                   uint32_t loss_index = 0);
+
+/// The same over the tokens of each sequence, in each of C columns (start and end of an answer: 2): softmax
+/// over rows offsets[s]..offsets[s+1] of logits(T,C); labels (S,C) uint32 count from the sequence's first
+/// token; loss (S,C). offsets: (S+1,1) uint32. Devlin et al. 2018, section 4.2.
+void segment_cross_entropy(Plan&, const std::string& label, const Tensor& loss, const Tensor& d_logits,
+                           const Tensor& logits, const Tensor& offsets, const Tensor& labels,
+                           const Tensor& scalars, uint32_t loss_index = 0);
+
+/// loss(R,1) = (prediction - target)^2, d_predictions(R,1) = 2 (prediction - target) * factor. fp32.
+void mean_squared_error(Plan&, const std::string& label, const Tensor& loss, const Tensor& d_predictions,
+                        const Tensor& predictions, const Tensor& targets, const Tensor& scalars,
+                        uint32_t loss_index = 0);
 
 }  // namespace vkbert::ops

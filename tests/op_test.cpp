@@ -87,14 +87,23 @@ Tensor OpRun::in_out(const Matrix& values, Type type, const TensorLayout& layout
     return add_input(values, type, layout, true);
 }
 
-Tensor OpRun::input(const std::vector<uint32_t>& values, uint32_t columns, const TensorLayout& layout) {
+Tensor OpRun::add_input(const std::vector<uint32_t>& values, uint32_t columns, const TensorLayout& layout,
+                        bool written) {
     const auto given = uint32_t(values.size() / columns);
     Memory& memory = add(layout.rows.capacity != 0 ? layout.rows : Extent(given), columns, Type::uint32,
-                         layout.pitch, false);
+                         layout.pitch, written);
     for (uint32_t row = 0; row < given; row++)
         std::memcpy(memory.initial.data() + guard_before + uint64_t(row) * memory.tensor.pitch * 4,
                     values.data() + size_t(row) * columns, size_t(columns) * 4);
     return memory.tensor;
+}
+
+Tensor OpRun::input(const std::vector<uint32_t>& values, uint32_t columns, const TensorLayout& layout) {
+    return add_input(values, columns, layout, false);
+}
+
+Tensor OpRun::in_out(const std::vector<uint32_t>& values, uint32_t columns) {
+    return add_input(values, columns, {}, true);
 }
 
 Tensor OpRun::output(Extent rows, uint32_t columns, Type type, uint32_t pitch) {

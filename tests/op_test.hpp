@@ -22,8 +22,8 @@
 #include "runtime/ops.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/recording.hpp"
-#include "tools/selftest/reference.hpp"
 #include "tests/test_device.hpp"
+#include "tools/selftest/reference.hpp"
 
 namespace vkbert::test {
 
@@ -40,7 +40,8 @@ class OpRun {
   public:
     explicit OpRun(KernelChoices choices = {}) : OpRun(std::move(choices), device().capabilities()) {}
     /// For a plan made for less than what the device can do.
-    OpRun(KernelChoices choices, const Capabilities& capabilities) : plan_(capabilities, std::move(choices)) {}
+    OpRun(KernelChoices choices, const Capabilities& capabilities)
+        : plan_(capabilities, std::move(choices)) {}
 
     Plan& plan() { return plan_; }
 
@@ -54,6 +55,8 @@ class OpRun {
     Tensor output(Extent rows, uint32_t columns, Type type = Type::fp32, uint32_t pitch = 0);
     /// An input that the op may overwrite.
     Tensor in_out(const Matrix& values, Type type = Type::fp32, const TensorLayout& layout = {});
+
+    Tensor in_out(const std::vector<uint32_t>& values, uint32_t columns = 1);
 
     /// Finishes and records the plan, runs it twice and makes all the checks above.
     void execute();
@@ -71,6 +74,8 @@ class OpRun {
     };
     Memory& add(Extent rows, uint32_t columns, Type type, uint32_t pitch, bool written);
     Tensor add_input(const Matrix& values, Type type, const TensorLayout& layout, bool written);
+    Tensor add_input(const std::vector<uint32_t>& values, uint32_t columns, const TensorLayout& layout,
+                     bool written);
     uint32_t run_rows(const Tensor& tensor) const;
     const Memory& memory(const Tensor& tensor) const;
     const std::byte* element(const Tensor& tensor, uint32_t row, uint32_t column) const;

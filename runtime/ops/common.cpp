@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "runtime/training_scalars.hpp"
+
 namespace vkbert::ops {
 
 bool is_matrix4(const Tensor& tensor) {
@@ -16,6 +18,11 @@ bool is_vector(const Tensor& tensor, uint32_t columns) {
 
 bool is_column(const Tensor& tensor, Extent rows, Type type) {
     return tensor.type == type && tensor.rows == rows && tensor.columns == 1 && tensor.pitch == 1;
+}
+
+bool is_training_scalars(const Tensor& tensor) {
+    return tensor.type == Type::uint32 && tensor.rows == Extent(1u) &&
+           tensor.columns == training_scalars_words;
 }
 
 std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t rows) {

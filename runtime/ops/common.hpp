@@ -23,6 +23,9 @@ bool is_vector(const Tensor& tensor, uint32_t columns);
 /// (rows,1) of the type, without gaps.
 bool is_column(const Tensor& tensor, Extent rows, Type type);
 
+/// (1,words of TrainingScalars) uint32.
+bool is_training_scalars(const Tensor& tensor);
+
 /// Rows [first, first + count).
 struct RowBlock {
     uint32_t first, count;

@@ -1,5 +1,6 @@
 #include "tools/selftest/reference_training.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -39,6 +40,48 @@ LayerNormGradients layernorm_backward(const Matrix& d_y, const Matrix& x, const 
             const double n = (x(row, c) - mean) * rstd, g = d_y(row, c) * gamma(0, c);
             result.d_x(row, c) = rstd * (g - mean_g - n * mean_gn);
         }
+    }
+    return result;
+}
+
+Loss cross_entropy(const Matrix& logits, const std::vector<uint32_t>& labels, double factor) {
+    Loss result{Matrix(logits.rows, 1), Matrix(logits.rows, logits.columns)};
+    for (uint32_t row = 0; row < logits.rows; row++) {
+        const uint32_t label = labels[row];
+        if (label >= logits.columns) continue;
+        double largest = logits(row, 0), sum = 0;
+        for (uint32_t c = 0; c < logits.columns; c++) largest = std::max(largest, logits(row, c));
+        for (uint32_t c = 0; c < logits.columns; c++) sum += std::exp(logits(row, c) - largest);
+        for (uint32_t c = 0; c < logits.columns; c++)
+            result.gradient(row, c) = std::exp(logits(row, c) - largest) / sum * factor;
+        result.gradient(row, label) -= factor;
+        result.loss(row, 0) = std::log(sum) + largest - logits(row, label);
+    }
+    return result;
+}
+
+Loss segment_cross_entropy(const Matrix& logits, const std::vector<uint32_t>& offsets,
+                           const std::vector<uint32_t>& labels, double factor) {
+    const auto sequences = uint32_t(offsets.size() - 1);
+    Loss result{Matrix(sequences, logits.columns), Matrix(logits.rows, logits.columns)};
+    for (uint32_t s = 0; s < sequences; s++)
+        for (uint32_t column = 0; column < logits.columns; column++) {
+            Matrix line(1, offsets[s + 1] - offsets[s]);
+            for (uint32_t i = 0; i < line.columns; i++) line(0, i) = logits(offsets[s] + i, column);
+            const Loss one = cross_entropy(line, {labels[size_t(s) * logits.columns + column]}, factor);
+            for (uint32_t i = 0; i < line.columns; i++)
+                result.gradient(offsets[s] + i, column) = one.gradient(0, i);
+            result.loss(s, column) = one.loss(0, 0);
+        }
+    return result;
+}
+
+Loss mean_squared_error(const Matrix& predictions, const Matrix& targets, double factor) {
+    Loss result{Matrix(predictions.rows, 1), Matrix(predictions.rows, 1)};
+    for (uint32_t row = 0; row < predictions.rows; row++) {
+        const double error = predictions(row, 0) - targets(row, 0);
+        result.loss(row, 0) = error * error;
+        result.gradient(row, 0) = 2 * error * factor;
     }
     return result;
 }

@@ -21,4 +21,14 @@ struct LayerNormGradients {
 LayerNormGradients layernorm_backward(const Matrix& d_y, const Matrix& x, const Matrix& gamma,
                                       double epsilon);
 
+struct Loss {
+    Matrix loss, gradient;  // of each row or of each sequence and column; of the sum of those, times `factor`
+};
+/// Over the columns of each row; a label that is no column is not counted.
+Loss cross_entropy(const Matrix& logits, const std::vector<uint32_t>& labels, double factor);
+/// Over rows offsets[s]..offsets[s+1] of each column; labels of (S,C) row by row.
+Loss segment_cross_entropy(const Matrix& logits, const std::vector<uint32_t>& offsets,
+                           const std::vector<uint32_t>& labels, double factor);
+Loss mean_squared_error(const Matrix& predictions, const Matrix& targets, double factor);
+
 }  // namespace vkbert::test::reference
