@@ -5,7 +5,9 @@
 // (fp16)); those of parameters are fp32 and accumulate: d_w += ...
 #pragma once
 
+#include <span>
 #include <string>
+#include <vector>
 
 #include "runtime/ops.hpp"
 #include "runtime/training_scalars.hpp"
@@ -54,6 +56,32 @@ void fill(Plan&, const std::string& label, const Tensor&, uint32_t word);
 /// output.
 void scatter_rows(Plan&, const std::string& label, const Tensor& output, const Tensor& input,
                   const Tensor& rows);
+
+/// Rows [first, first + count) of a list that all belong to one row of a table. Their sum is added to it when
+/// `partial` is 0xffffffff, else it becomes that partial sum.
+struct EmbeddingPiece {
+    uint32_t first, count, row, partial;
+};
+/// The tokens of a batch by the row of a table that each was looked up in.
+struct EmbeddingBuckets {
+    std::vector<uint32_t> order;         // the T tokens, by row, then by place
+    std::vector<EmbeddingPiece> pieces;  // of `order`, up to 64 tokens each, by row
+    std::vector<EmbeddingPiece> sums;    // of the partial sums of rows with more tokens than that
+};
+EmbeddingBuckets embedding_buckets(std::span<const uint32_t> ids);
+/// The most pieces and sums that `tokens` tokens can need.
+uint32_t max_embedding_pieces(uint32_t tokens, uint32_t table_rows);
+uint32_t max_embedding_sums(uint32_t tokens);
+
+/// EmbeddingBuckets on the device: order (T,1), pieces (P,4) and sums (Q,4) uint32, P and Q run-time extents.
+struct EmbeddingRows {
+    Tensor order, pieces, sums;
+};
+/// d_table(V,H)[id of token t] += d_sum(T,H)[t] for all tokens, those of one id in their order. d_table fp32;
+/// larger than maxStorageBufferRange: handled in row blocks. d_sum (fp16). The backward of each table of
+/// embedding_forward().
+void embedding_backward(Plan&, const std::string& label, const Tensor& d_table, const Tensor& d_sum,
+                        const EmbeddingRows& rows);
 
 /// Losses. The training scalars (1,32) uint32 (TrainingScalars) give the factor of every gradient of a loss:
 /// loss_weight[loss_index] * loss_scale, so that the host says what the mean is taken over, all micro-batches

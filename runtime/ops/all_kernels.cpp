@@ -20,6 +20,8 @@ std::vector<KernelTable> all_kernels() {
         {"cross_entropy", cross_entropy_kernels()},
         {"dropout", dropout_kernels(fp32)},
         {"dropout", dropout_kernels(fp16)},
+        {"embedding_backward", embedding_backward_kernels(fp32)},
+        {"embedding_backward", embedding_backward_kernels(fp16)},
         {"embedding_forward", embedding_forward_kernels(fp32)},
         {"embedding_forward", embedding_forward_kernels(fp16)},
         {"fill", fill_kernels()},

@@ -16,6 +16,7 @@ std::span<const Kernel> cast_kernels(Type from);
 std::span<const Kernel> column_sums_kernels(Type type);
 std::span<const Kernel> cross_entropy_kernels();
 std::span<const Kernel> dropout_kernels(Type type);
+std::span<const Kernel> embedding_backward_kernels(Type type);
 std::span<const Kernel> embedding_forward_kernels(Type type);
 std::span<const Kernel> fill_kernels();
 std::span<const Kernel> gather_rows_kernels(Type from, Type to);

@@ -44,6 +44,13 @@ LayerNormGradients layernorm_backward(const Matrix& d_y, const Matrix& x, const 
     return result;
 }
 
+Matrix embedding_backward(const Matrix& d_sum, const std::vector<uint32_t>& ids, uint32_t table_rows) {
+    Matrix d_table(table_rows, d_sum.columns);
+    for (uint32_t row = 0; row < d_sum.rows; row++)
+        for (uint32_t c = 0; c < d_sum.columns; c++) d_table(ids[row], c) += d_sum(row, c);
+    return d_table;
+}
+
 Loss cross_entropy(const Matrix& logits, const std::vector<uint32_t>& labels, double factor) {
     Loss result{Matrix(logits.rows, 1), Matrix(logits.rows, logits.columns)};
     for (uint32_t row = 0; row < logits.rows; row++) {

@@ -21,6 +21,9 @@ struct LayerNormGradients {
 LayerNormGradients layernorm_backward(const Matrix& d_y, const Matrix& x, const Matrix& gamma,
                                       double epsilon);
 
+/// The rows of d_sum(T,H) added up by the id of each: (table_rows,H).
+Matrix embedding_backward(const Matrix& d_sum, const std::vector<uint32_t>& ids, uint32_t table_rows);
+
 struct Loss {
     Matrix loss, gradient;  // of each row or of each sequence and column; of the sum of those, times `factor`
 };
