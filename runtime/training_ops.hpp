@@ -110,4 +110,29 @@ void mean_squared_error(Plan&, const std::string& label, const Tensor& loss, con
                         const Tensor& predictions, const Tensor& targets, const Tensor& scalars,
                         uint32_t loss_index = 0);
 
+/// From the gradients of an optimizer step, (1,N) fp32 ranges of the gradient arena with N a multiple of 4
+/// (what lies between parameters is zero): gradient_norm, gradient_factor, overflow and all else that the
+/// training scalars keep on the device. Clips as torch.nn.utils.clip_grad_norm_ does and scales the loss as
+/// torch.amp.GradScaler does: an element that is not finite skips the step and halves the loss scale,
+/// growth_interval steps without double it. Each range may be larger than maxStorageBufferRange. Once a step,
+/// before adamw(). Micikevicius et al. 2018, section 3.2.
+void gradient_norm(Plan&, const std::string& label, const Tensor& scalars,
+                   const std::vector<Tensor>& gradients);
+
+struct AdamWOptions {
+    float learning_rate_factor = 1;  // of this group: layer-wise decay; 0 leaves the weights as they are
+    bool decays = true;              // weight decay; not for biases and LayerNorm
+    const Tensor* weights_fp16 = nullptr;  // (1,N) fp16, kept equal to the weights
+};
+/// One step on the weights, all tensors (1,N) fp32 ranges with N a multiple of 4, with g = gradient *
+/// gradient_factor (clipping and loss scale):
+///   m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2,
+///   w -= lr * (m / c1 / (sqrt(v / c2) + epsilon) + weight_decay * w),   gradient = 0,
+/// c1 and c2 being 1 - beta^n (AdamW, Loshchilov & Hutter 2019, as PyTorch has it) or 1 (the BertAdam of
+/// Devlin et al.'s code, whose epsilon is 1e-6). After an overflow the gradient is zeroed and nothing else
+/// changes.
+void adamw(Plan&, const std::string& label, const Tensor& weights, const Tensor& gradient,
+           const Tensor& first_moment, const Tensor& second_moment, const Tensor& scalars,
+           const AdamWOptions& options = {});
+
 }  // namespace vkbert::ops

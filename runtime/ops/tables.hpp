@@ -11,6 +11,7 @@ namespace vkbert::ops {
 std::span<const Kernel> activation_backward_kernels(Type type);
 std::span<const Kernel> activation_forward_kernels(Type type);
 std::span<const Kernel> add_partials_kernels();
+std::span<const Kernel> adamw_kernels();
 std::span<const Kernel> attention_forward_kernels(Type type);
 std::span<const Kernel> cast_kernels(Type from);
 std::span<const Kernel> column_sums_kernels(Type type);
@@ -20,6 +21,8 @@ std::span<const Kernel> embedding_backward_kernels(Type type);
 std::span<const Kernel> embedding_forward_kernels(Type type);
 std::span<const Kernel> fill_kernels();
 std::span<const Kernel> gather_rows_kernels(Type from, Type to);
+std::span<const Kernel> gradient_norm_finish_kernels();
+std::span<const Kernel> gradient_norm_kernels();
 std::span<const Kernel> layernorm_backward_kernels(Type type);
 std::span<const Kernel> layernorm_backward_columns_kernels(Type type);
 std::span<const Kernel> layernorm_forward_kernels(Type type);

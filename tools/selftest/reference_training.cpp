@@ -93,4 +93,32 @@ Loss mean_squared_error(const Matrix& predictions, const Matrix& targets, double
     return result;
 }
 
+double optimizer_step(const TrainingScalars& scalars, std::vector<OptimizerGroup>& groups,
+                      const std::vector<Matrix>& gradients) {
+    double squares = 0;
+    for (const Matrix& gradient : gradients) squares += inner_product(gradient, gradient);
+    const double norm = std::sqrt(squares) / scalars.loss_scale;
+    const double most = scalars.max_gradient_norm;
+    const double factor = (most > 0 ? std::min(1.0, most / (norm + 1e-6)) : 1.0) / scalars.loss_scale;
+    const double steps = scalars.applied_steps + 1.0;
+    // The rounded differences from 1 lie far closer to the exact ones than those of the rounded betas.
+    const double beta1 = 1.0 - scalars.one_minus_beta1, beta2 = 1.0 - scalars.one_minus_beta2;
+    const bool correct = scalars.bias_correction != 0;
+    const double correction1 = correct ? 1 - std::pow(beta1, steps) : 1;
+    const double correction2 = correct ? 1 - std::pow(beta2, steps) : 1;
+    for (size_t i = 0; i < groups.size(); i++) {
+        OptimizerGroup& group = groups[i];
+        const double rate = scalars.learning_rate * group.learning_rate_factor;
+        for (uint32_t c = 0; c < group.weights.columns; c++) {
+            const double g = gradients[i](0, c) * factor;
+            double &m = group.first_moment(0, c), &v = group.second_moment(0, c), &w = group.weights(0, c);
+            m = beta1 * m + (1 - beta1) * g;
+            v = beta2 * v + (1 - beta2) * g * g;
+            const double update = m / correction1 / (std::sqrt(v / correction2) + scalars.epsilon);
+            w -= rate * (update + (group.decays ? scalars.weight_decay * w : 0));
+        }
+    }
+    return norm;
+}
+
 }  // namespace vkbert::test::reference

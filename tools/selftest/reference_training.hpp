@@ -3,7 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
+#include "runtime/training_scalars.hpp"
 #include "tools/selftest/reference.hpp"
 
 namespace vkbert::test::reference {
@@ -33,5 +35,16 @@ Loss cross_entropy(const Matrix& logits, const std::vector<uint32_t>& labels, do
 Loss segment_cross_entropy(const Matrix& logits, const std::vector<uint32_t>& offsets,
                            const std::vector<uint32_t>& labels, double factor);
 Loss mean_squared_error(const Matrix& predictions, const Matrix& targets, double factor);
+
+/// Parameters (1,N) with one learning rate and their moments.
+struct OptimizerGroup {
+    Matrix weights, first_moment, second_moment;
+    double learning_rate_factor = 1;
+    bool decays = true;
+};
+/// One step of ops::gradient_norm and ops::adamw with the scalars that the host writes, the loss scale and
+/// applied_steps, on gradients that are all finite. Returns the norm before clipping.
+double optimizer_step(const TrainingScalars& scalars, std::vector<OptimizerGroup>& groups,
+                      const std::vector<Matrix>& gradients);
 
 }  // namespace vkbert::test::reference
