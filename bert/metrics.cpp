@@ -30,7 +30,10 @@ double mean(std::span<const double> values) {
 std::vector<double> ranks(std::span<const double> values) {
     std::vector<size_t> order(values.size());
     std::iota(order.begin(), order.end(), size_t(0));
-    std::ranges::sort(order, [&](size_t a, size_t b) { return values[a] < values[b]; });
+    // NaN goes last: sorting needs an order of all values.
+    std::ranges::sort(order, [&](size_t a, size_t b) {
+        return std::isnan(values[b]) ? !std::isnan(values[a]) : values[a] < values[b];
+    });
     std::vector<double> result(values.size());
     for (size_t begin = 0; begin < order.size();) {
         size_t end = begin + 1;

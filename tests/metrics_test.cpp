@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "bert/json_text.hpp"
@@ -102,6 +103,17 @@ TEST(Metrics, WhereNothingIsDefinedTheScoreIsZero) {
     EXPECT_EQ(pearson_correlation(constant, rising), 0);
     EXPECT_EQ(spearman_correlation(rising, constant), 0);
     EXPECT_EQ(EntityScores({"O", "B-X"}).f1(), 0);
+}
+
+TEST(Metrics, NotANumberRanksLast) {
+    std::vector<double> values(100), truth(100);
+    for (size_t i = 0; i < 100; ++i) {
+        values[i] = i % 3 ? double(i * 37 % 100) : NAN;
+        truth[i] = i % 3 ? values[i] : 1000;
+    }
+    const double score = spearman_correlation(values, truth);
+    EXPECT_GT(score, 0.9);
+    EXPECT_LT(score, 1);
 }
 
 TEST(Metrics, EntitiesEndWhereKindsAndSentencesChange) {
