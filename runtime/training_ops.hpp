@@ -135,4 +135,13 @@ void adamw(Plan&, const std::string& label, const Tensor& weights, const Tensor&
            const Tensor& first_moment, const Tensor& second_moment, const Tensor& scalars,
            const AdamWOptions& options = {});
 
+/// d_qkv(T,3H): the gradients of attention_forward's queries, keys and values, from d_output(T,H) and from
+/// what the forward pass read and kept: qkv(T,3H), output(T,H), logsumexp(T,A), the same tiles (as
+/// attention_tiles() makes them) and the same options (heads, causal, dropout, pairs). (fp16) Weights are
+/// recomputed from logsumexp; one pass has tiles of queries, the other tiles of keys, neither adds to memory
+/// twice. Dao 2023 (FlashAttention-2), algorithm 2.
+void attention_backward(Plan&, const std::string& label, const Tensor& d_qkv, const Tensor& d_output,
+                        const Tensor& qkv, const Tensor& output, const Tensor& logsumexp, const Tensor& tiles,
+                        const AttentionOptions&);
+
 }  // namespace vkbert::ops

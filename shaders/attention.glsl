@@ -1,11 +1,10 @@
-// What the attention_forward shaders share. Needs common.glsl first.
+// What the attention shaders share, forward and backward. Needs common.glsl first.
 //
 // A head whose size is no multiple of four does not begin at a multiple of four elements. All shaders read the words of
 // four elements (vec4) that cover the head; the queries are zero outside it, so that scores come out right, and what the
 // output gets outside it is not stored.
 #ifndef VKBERT_ATTENTION_GLSL
 #define VKBERT_ATTENTION_GLSL
-#include "shaders/attention_forward.h"
 #include "shaders/random.glsl"
 
 layout(constant_id = 1) const uint HEAD_SIZE = 64;      // D
@@ -20,14 +19,13 @@ const float MASKED = -1.0e30;  // score of a key that must not be seen: finite, 
 
 struct Tile { uint row, rows, first, keys; };  // ops::AttentionTile
 layout(std430, binding = 1) readonly buffer Tiles { Tile tiles[]; };
-// One of the two views of the output is used.
+// One of the two views of the output (of the backward pass: d_qkv) is used.
 layout(std430, binding = 3) writeonly buffer Output4 { STORED4 output4[]; };
 #ifdef FP16
 layout(std430, binding = 3) writeonly buffer Output2 { uint output2[]; };
 #else
 layout(std430, binding = 3) writeonly buffer Output1 { float output1[]; };
 #endif
-layout(std430, binding = 4) writeonly buffer LogSumExp { float logsumexp[]; };  // (T,A)
 layout(std430, binding = 5) readonly buffer DropoutState { uvec4 dropout_state; };
 
 // The first vec4 of the head, how many elements of it come before the head, and the last vec4.
@@ -49,13 +47,13 @@ vec4 inside_head(Head h, uint d, vec4 v) {
     return mix(vec4(0), v, bvec4(uvec4(greaterThanEqual(e, ivec4(0))) * uvec4(lessThan(e, ivec4(HEAD_SIZE)))));
 }
 
-// Stores vec4 d of the head in one row of the output.
-void store_output(Head h, uint output_pitch, uint row, uint d, vec4 v) {
+// Stores vec4 d of the head in the row of the output whose vec4s of all heads begin at row4.
+void store_output(Head h, uint row4, uint d, vec4 v) {
     if (ALIGNED) {
-        output4[row * (output_pitch / 4) + h.first4 + d] = PACK4(v);
+        output4[row4 + h.first4 + d] = PACK4(v);
         return;
     }
-    const uint begin = row * output_pitch + h.index * HEAD_SIZE;
+    const uint begin = row4 * 4 + h.index * HEAD_SIZE;
 #ifdef FP16  // HEAD_SIZE is even: pairs of elements never straddle two heads
     const uint e = 4 * d - h.skip;
     if (e < HEAD_SIZE) output2[(begin + e) / 2] = packHalf2x16(v.xy);
@@ -76,7 +74,6 @@ uvec4 attention_dropout_bytes(Head h, uint site, uint row, uint key) {
     return dropout_bytes(dropout_state, site, row, h.index << 16 | key / 16);
 }
 
-// Natural logarithm of the sum of exp(score), from the largest score and the sum, both in powers of two.
-float natural_logsumexp(float largest, float sum) { return (largest + log2(sum)) * 0.69314718055994531; }
+const float LN_2 = 0.69314718055994531, LOG2_E = 1.4426950408889634;
 
 #endif

@@ -9,6 +9,7 @@
 #include "shaders/common.glsl"
 layout(constant_id = 5) const uint KEYS = 32;  // a multiple of 8 that fits the shared memory
 #include "shaders/attention.glsl"
+#include "shaders/attention_forward.glsl"
 
 const uint ROWS = 16, LANES = 8, PAIRS = ROWS / LANES, GROUPS = ROWS / PAIRS;
 const uint STRIDE = HEAD4 + 1;                           // of shared rows, against bank conflicts
@@ -140,7 +141,7 @@ void main() {
         if (row < t.rows) {
             [[unroll]] for (uint w = 0; w < LANE_WORDS; w++)
                 if (lane + w * LANES < HEAD4)
-                    store_output(h, p.output_pitch, t.row + row, lane + w * LANES, o[r][w] * (1.0 / total));
+                    store_output(h, (t.row + row) * p.output_pitch4, lane + w * LANES, o[r][w] * (1.0 / total));
             if (KEEP_LOGSUMEXP != 0u && lane == 0)
                 logsumexp[(t.row + row) * p.heads + h.index] = natural_logsumexp(largest[r], total);
         }

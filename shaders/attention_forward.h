@@ -4,7 +4,7 @@
 struct AttentionForwardPush {
     uint hidden4;                 // H / 4
     uint qkv_pitch4;              // of the rows that hold queries, keys and values
-    uint output_pitch;            // elements
+    uint output_pitch4;
     uint heads;
     uint dropout_site;
     float scale;                  // log2(e) / sqrt(D): scores are kept in powers of two

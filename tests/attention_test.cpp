@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "tests/attention_lists.hpp"
 #include "tests/op_test.hpp"
 #include "tools/selftest/reference_random.hpp"
 
@@ -12,19 +13,6 @@ using namespace vkbert;
 using namespace vkbert::test;
 
 namespace {
-
-std::vector<uint32_t> offsets_of(const std::vector<uint32_t>& lengths) {
-    std::vector<uint32_t> offsets{0};
-    for (const uint32_t length : lengths) offsets.push_back(offsets.back() + length);
-    return offsets;
-}
-
-std::vector<uint32_t> words_of(const std::vector<ops::AttentionTile>& tiles) {
-    std::vector<uint32_t> words;
-    for (const ops::AttentionTile& tile : tiles)
-        words.insert(words.end(), {tile.row, tile.rows, tile.first, tile.length});
-    return words;
-}
 
 struct Case {
     std::vector<uint32_t> lengths;

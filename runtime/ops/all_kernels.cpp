@@ -12,6 +12,8 @@ std::vector<KernelTable> all_kernels() {
         {"activation_forward", activation_forward_kernels(fp16)},
         {"add_partials", add_partials_kernels()},
         {"adamw", adamw_kernels()},
+        {"attention_backward", attention_backward_kernels(fp32)},
+        {"attention_backward", attention_backward_kernels(fp16)},
         {"attention_forward", attention_forward_kernels(fp32)},
         {"attention_forward", attention_forward_kernels(fp16)},
         {"cast", cast_kernels(fp32)},

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "runtime/ops/attention.hpp"
 #include "runtime/ops/common.hpp"
 #include "runtime/ops/dropout.hpp"
 #include "runtime/ops/tables.hpp"
@@ -77,27 +78,32 @@ std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size, uin
     return constants;
 }
 
-void check_shapes(const std::string& label, const Tensor& output, const Tensor& qkv, const Tensor& tiles,
-                  const AttentionOptions& options) {
-    check(is_matrix4(output) && is_matrix4(qkv) && output.type == qkv.type, label,
-          "attention_forward: one type, columns and pitches that are multiples of 4");
-    check(qkv.rows == output.rows && qkv.columns == 3 * output.columns, label,
-          "attention_forward: output (T,H) and qkv (T,3H)");
-    check(options.heads > 0 && output.columns % options.heads == 0, label,
-          "attention_forward: H that is a multiple of the number of heads");
-    const uint32_t head_size = output.columns / options.heads;
-    check(head_size <= 256, label, "attention_forward: heads of at most 256");
-    check(output.type == Type::fp32 || head_size % 2 == 0, label,
-          "attention_forward: an even head size for fp16");
-    check(tiles.type == Type::uint32 && tiles.columns == 4 && tiles.pitch == 4, label,
-          "attention_forward: tiles (tiles,4) uint32");
-    if (const Tensor* kept = options.logsumexp)
-        check(kept->type == Type::fp32 && kept->rows == output.rows && kept->columns == options.heads &&
-                  kept->pitch == options.heads,
-              label, "attention_forward: logsumexp (T,A) fp32");
+}  // namespace
+
+void check_attention(const std::string& label, std::string_view op, const Tensor& output, const Tensor& qkv,
+                     const Tensor& tiles, uint32_t heads) {
+    const auto expect = [&](bool condition, std::string_view what) {
+        if (!condition) fail(ErrorCode::invalid_argument, "{}: expected {}: {}", label, op, what);
+    };
+    expect(is_matrix4(output) && is_matrix4(qkv) && output.type == qkv.type,
+           "one type, columns and pitches that are multiples of 4");
+    expect(qkv.rows == output.rows && qkv.columns == 3 * output.columns, "output (T,H) and qkv (T,3H)");
+    expect(heads > 0 && output.columns % heads == 0, "H that is a multiple of the number of heads");
+    const uint32_t head_size = output.columns / heads;
+    expect(head_size <= 256, "heads of at most 256");
+    expect(output.type == Type::fp32 || head_size % 2 == 0, "an even head size for fp16");
+    expect(tiles.type == Type::uint32 && tiles.columns == 4 && tiles.pitch == 4, "tiles (tiles,4) uint32");
 }
 
-}  // namespace
+bool is_per_head(const Tensor& tensor, const Tensor& output, uint32_t heads) {
+    return tensor.type == Type::fp32 && tensor.rows == output.rows && tensor.columns == heads &&
+           tensor.pitch == heads;
+}
+
+float attention_scale(uint32_t head_size) {
+    const double log2_e = 1.4426950408889634;
+    return float(log2_e / std::sqrt(double(head_size)));
+}
 
 std::span<const Kernel> attention_forward_kernels(Type type) {
     static const std::vector<Kernel> fp32 =
@@ -132,7 +138,9 @@ uint32_t max_attention_tiles(uint32_t tokens, uint32_t sequences) {
 
 void attention_forward(Plan& plan, const std::string& label, const Tensor& output, const Tensor& qkv,
                        const Tensor& tiles, const AttentionOptions& options) {
-    check_shapes(label, output, qkv, tiles, options);
+    check_attention(label, "attention_forward", output, qkv, tiles, options.heads);
+    check(options.logsumexp == nullptr || is_per_head(*options.logsumexp, output, options.heads), label,
+          "attention_forward: logsumexp (T,A) fp32");
     const uint32_t head_size = output.columns / options.heads;
     const uint32_t kept = options.dropout != nullptr ? dropout_kept(*options.dropout, label) : 256;
     Dispatch dispatch;
@@ -148,10 +156,9 @@ void attention_forward(Plan& plan, const std::string& label, const Tensor& outpu
     dispatch.kernel = &kernel;
     dispatch.constants = constants_of(kernel, head_size, kept, options);
     if (kernel.bindings.back() == address) dispatch.bindings.push_back({qkv});
-    const double log2_e = 1.4426950408889634;
-    dispatch.set_push(AttentionForwardPush{output.columns / 4, qkv.pitch / 4, output.pitch, options.heads,
+    dispatch.set_push(AttentionForwardPush{output.columns / 4, qkv.pitch / 4, output.pitch / 4, options.heads,
                                            kept < 256 ? options.dropout->site : 0,
-                                           float(log2_e / std::sqrt(double(head_size)))});
+                                           attention_scale(head_size)});
     dispatch.groups = {Groups{tiles.rows}, Groups{options.heads}, Groups{}};
     // Every pair of a query and a key: two products of head_size and an exponential, in every head.
     dispatch.work = {.extent = options.pairs, .flops_per_row = 4.0 * output.columns + 4.0 * options.heads};

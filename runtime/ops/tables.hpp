@@ -12,6 +12,7 @@ std::span<const Kernel> activation_backward_kernels(Type type);
 std::span<const Kernel> activation_forward_kernels(Type type);
 std::span<const Kernel> add_partials_kernels();
 std::span<const Kernel> adamw_kernels();
+std::span<const Kernel> attention_backward_kernels(Type type);
 std::span<const Kernel> attention_forward_kernels(Type type);
 std::span<const Kernel> cast_kernels(Type from);
 std::span<const Kernel> column_sums_kernels(Type type);

@@ -51,6 +51,27 @@ Case attention_forward(Type type) {
             }};
 }
 
+Case attention_backward(uint32_t head_size, float probability, Type type) {
+    const auto title =
+        fmt::format("{}, head size {}{}", name_of(type), head_size, probability > 0 ? ", dropout" : "");
+    return {"attention_backward", title, [=](Plan& plan) {
+                const uint32_t width = heads * head_size;
+                const Extent rows = plan.symbol("tokens", tokens);
+                const Extent tiles = plan.symbol("tiles", ops::max_attention_tiles(tokens, sequences));
+                const ops::Dropout dropout{probability, 1, plan.persistent("state", 1u, 4, Type::uint32)};
+                const auto matrix = [&](const char* name, uint32_t columns) {
+                    return plan.persistent(name, rows, columns, type);
+                };
+                ops::AttentionOptions options;
+                options.heads = heads;
+                options.dropout = &dropout;
+                ops::attention_backward(plan, "attention", matrix("d_qkv", 3 * width),
+                                        matrix("d_output", width), matrix("qkv", 3 * width),
+                                        matrix("output", width), plan.persistent("logsumexp", rows, heads),
+                                        plan.persistent("tiles", tiles, 4, Type::uint32), options);
+            }};
+}
+
 }  // namespace
 
 void add_training_cases(std::vector<Case>& cases) {
@@ -60,6 +81,10 @@ void add_training_cases(std::vector<Case>& cases) {
     for (const Type type : {Type::fp32, Type::fp16}) {
         for (const bool residual : {false, true}) cases.push_back(dropout(residual, type));
         cases.push_back(attention_forward(type));
+        for (const uint32_t head_size : {64u, 32u, 128u}) {
+            cases.push_back(attention_backward(head_size, 0, type));
+            cases.push_back(attention_backward(head_size, 0.1f, type));
+        }
     }
 }
 

@@ -1,0 +1,153 @@
+#include <algorithm>
+
+#include "runtime/ops/attention.hpp"
+#include "runtime/ops/common.hpp"
+#include "runtime/ops/dropout.hpp"
+#include "runtime/ops/tables.hpp"
+#include "runtime/training_ops.hpp"
+#include "shaders/glsl_types.h"
+namespace vkbert {
+#include "shaders/attention_backward.h"
+}
+
+VKBERT_DECLARE_SHADER(attention_backward_fp32)
+VKBERT_DECLARE_SHADER(attention_backward_fp16)
+VKBERT_DECLARE_SHADER(attention_backward_texel_fp32)
+VKBERT_DECLARE_SHADER(attention_backward_texel_fp16)
+VKBERT_DECLARE_SHADER(attention_backward_pointer_fp32)
+VKBERT_DECLARE_SHADER(attention_backward_pointer_fp16)
+
+namespace vkbert::ops {
+namespace {
+
+using enum BindingKind;
+
+constexpr uint32_t least_shared_memory = 16384;  // what every Vulkan device has
+constexpr uint32_t most_shared_memory = 32768;   // more would leave too few workgroups on a processor
+
+std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled) {
+    const std::string_view op = "attention_backward";
+    return {{.op = op,
+             .name = "pointer",
+             .shader = &pointer,
+             .requirements = {.invocations = 16,
+                              .buffer_device_address = true,
+                              .scalar_pointer_loads = true,
+                              .cpu_only = true},
+             .constants = {16},
+             .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage,
+                          address, address}},
+            {.op = op,
+             .name = "texel",
+             .shader = &texels,
+             .requirements = {.invocations = 8,
+                              .min_subgroup_size = 4,
+                              .subgroup_quad = true,
+                              .texel_buffers = true,
+                              .cpu_only = true},
+             .constants = {8},
+             .bindings = {storage, storage, texel, storage, storage, storage, texel, storage, storage}},
+            {.op = op,
+             .name = "tiled",
+             .shader = &tiled,
+             .requirements = {.invocations = 64, .shared_memory = least_shared_memory},
+             .constants = {64},
+             .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}}};
+}
+
+/// How the tiled variant uses shared memory (see attention_backward.comp).
+struct Blocks {
+    uint32_t others, shared_own;
+};
+Blocks tiled_blocks(uint32_t head_size, bool of_keys, bool drops, uint32_t shared_memory) {
+    const uint32_t head4 = head_size % 4 == 0 ? head_size / 4 : (head_size + 6) / 4;
+    const uint32_t rows = attention_tile_rows, stride = 16 * (head4 + 1);
+    const auto bytes = [&](const Blocks& blocks) {
+        const uint32_t weights = rows * (blocks.others + 1) * 4;
+        const uint32_t of_others = of_keys ? weights + 2 * blocks.others * 4 : 3 * 4;
+        const uint32_t drop_blocks = of_keys ? blocks.others : rows * ((blocks.others + 15) / 16);
+        return (blocks.shared_own != 0 ? 2 * rows * stride : 16) + blocks.others * stride + weights +
+               of_others + (drops ? drop_blocks : 1) * 16;
+    };
+    for (const uint32_t shared_own : {1u, 0u})
+        for (const uint32_t others : {32u, 24u, 16u, 8u})
+            if (bytes({others, shared_own}) <= shared_memory) return {others, shared_own};
+    return {8, 0};  // 15 KiB for the widest heads
+}
+
+/// Both passes take the same tensors; each leaves some alone.
+struct Pass {
+    const Tensor &d_qkv, &d_output, &qkv, &output, &logsumexp, &delta, &tiles;
+    const AttentionOptions& options;
+    uint32_t kept;
+};
+
+void append_pass(Plan& plan, const std::string& label, const Pass& pass, bool of_keys) {
+    const uint32_t head_size = pass.output.columns / pass.options.heads;
+    const Tensor none = plan.counts();
+    const bool drops = pass.kept < 256;
+    Dispatch dispatch;
+    dispatch.label = label;
+    dispatch.bindings = {{none},
+                         {pass.tiles},
+                         {pass.qkv},
+                         {pass.d_qkv, Access::write},
+                         {pass.logsumexp},
+                         {drops ? pass.options.dropout->state : none},
+                         {pass.d_output},
+                         {pass.delta, of_keys ? Access::read : Access::write},
+                         {of_keys ? none : pass.output}};
+    const Kernel& kernel = choose_fitting(plan, attention_backward_kernels(pass.qkv.type), dispatch.bindings);
+    dispatch.kernel = &kernel;
+    dispatch.constants = {head_size, uint32_t(pass.options.causal), 0, pass.kept, uint32_t(of_keys)};
+    if (kernel.requirements.shared_memory > 0) {
+        const uint32_t memory = std::min(plan.capabilities().max_shared_memory, most_shared_memory);
+        const Blocks blocks = tiled_blocks(head_size, of_keys, drops, memory);
+        dispatch.constants.insert(dispatch.constants.end(), {blocks.others, blocks.shared_own});
+    }
+    if (kernel.bindings.back() == address) {
+        dispatch.bindings.push_back({pass.qkv});
+        dispatch.bindings.push_back({pass.d_output});
+    }
+    dispatch.set_push(
+        AttentionBackwardPush{pass.output.columns / 4, pass.qkv.pitch / 4, pass.d_output.pitch / 4,
+                              pass.d_qkv.pitch / 4, pass.output.pitch / 4, pass.options.heads,
+                              drops ? pass.options.dropout->site : 0, attention_scale(head_size)});
+    dispatch.groups = {Groups{pass.tiles.rows}, Groups{pass.options.heads}, Groups{}};
+    // Every pair of a query and a key: three products of head_size, or four, and an exponential.
+    const double products = of_keys ? 4 : 3;
+    dispatch.work = {.extent = pass.options.pairs,
+                     .flops_per_row = 2 * products * pass.output.columns + 6.0 * pass.options.heads};
+    dispatch.work.bytes = 6.0 * pass.output.columns * pass.output.rows.capacity * size_of(pass.output.type);
+    plan.append(std::move(dispatch));
+}
+
+}  // namespace
+
+std::span<const Kernel> attention_backward_kernels(Type type) {
+    static const std::vector<Kernel> fp32 =
+        make_kernels(shaders::attention_backward_pointer_fp32, shaders::attention_backward_texel_fp32,
+                     shaders::attention_backward_fp32);
+    static const std::vector<Kernel> fp16 =
+        make_kernels(shaders::attention_backward_pointer_fp16, shaders::attention_backward_texel_fp16,
+                     shaders::attention_backward_fp16);
+    return type == Type::fp16 ? fp16 : fp32;
+}
+
+void attention_backward(Plan& plan, const std::string& label, const Tensor& d_qkv, const Tensor& d_output,
+                        const Tensor& qkv, const Tensor& output, const Tensor& logsumexp, const Tensor& tiles,
+                        const AttentionOptions& options) {
+    const std::string_view op = "attention_backward";
+    check_attention(label, op, output, qkv, tiles, options.heads);
+    check_attention(label, op, d_output, d_qkv, tiles, options.heads);
+    check(d_output.type == output.type && d_output.rows == output.rows && d_output.columns == output.columns,
+          label, "attention_backward: d_output of the output's type and shape");
+    check(is_per_head(logsumexp, output, options.heads), label, "attention_backward: logsumexp (T,A) fp32");
+    const uint32_t kept = options.dropout != nullptr ? dropout_kept(*options.dropout, label) : 256;
+    const Tensor delta = plan.temporary(label + " delta", output.rows, options.heads);
+    const Pass pass{d_qkv, d_output, qkv, output, logsumexp, delta, tiles, options, kept};
+    append_pass(plan, label + " of queries", pass, false);  // writes delta
+    append_pass(plan, label + " of keys", pass, true);
+}
+
+}  // namespace vkbert::ops
