@@ -217,6 +217,13 @@ void Checkpoint::read_fp16(const StoredTensor& tensor, uint64_t first, std::span
     copy(tensor, first, out);
 }
 
+std::span<const std::byte> Checkpoint::bytes(const StoredTensor& tensor) const {
+    if (!tensor.strides.empty())
+        fail(ErrorCode::unsupported, "{}: tensor '{}' does not lie row-major", file_of(tensor), tensor.name);
+    return files_[tensor.file].bytes.subspan(size_t(tensor.offset),
+                                             size_t(tensor.elements() * size_of(tensor.type)));
+}
+
 void Checkpoint::drop(const StoredTensor& tensor) const noexcept {
     if (!files_[tensor.file].mapped) return;
     uint64_t last = 1;

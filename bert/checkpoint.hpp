@@ -45,6 +45,8 @@ class Checkpoint {
     void read(const StoredTensor& tensor, uint64_t first, std::span<float> out) const;
     /// The same as fp16 bits, rounded to nearest even.
     void read_fp16(const StoredTensor& tensor, uint64_t first, std::span<uint16_t> out) const;
+    /// A tensor's elements as they lie in the file. Errors: unsupported where they do not lie row-major.
+    std::span<const std::byte> bytes(const StoredTensor& tensor) const;
     /// Gives back the pages of a tensor's data; read() does so by itself for contiguous tensors.
     void drop(const StoredTensor& tensor) const noexcept;
 

@@ -105,7 +105,8 @@ void segment_cross_entropy(Plan&, const std::string& label, const Tensor& loss, 
                            const Tensor& logits, const Tensor& offsets, const Tensor& labels,
                            const Tensor& scalars, uint32_t loss_index = 0);
 
-/// loss(R,1) = (prediction - target)^2, d_predictions(R,1) = 2 (prediction - target) * factor. fp32.
+/// loss(R,1) = (prediction - target)^2, d_predictions(R,1) = 2 (prediction - target) * factor. fp32;
+/// predictions and d_predictions may have gaps between their rows.
 void mean_squared_error(Plan&, const std::string& label, const Tensor& loss, const Tensor& d_predictions,
                         const Tensor& predictions, const Tensor& targets, const Tensor& scalars,
                         uint32_t loss_index = 0);

@@ -15,7 +15,7 @@ layout(push_constant) uniform Push { MeanSquaredErrorPush p; };
 void main() {
     const uint row = gl_GlobalInvocationID.x;
     if (row >= extent(p.rows, p.rows_symbol)) return;
-    const float error = predictions[row] - targets[row];
+    const float error = predictions[row * p.predictions_pitch] - targets[row];
     loss[row] = error * error;
-    d_predictions[row] = 2 * error * scalars.loss_weight[p.loss_index] * scalars.loss_scale;
+    d_predictions[row * p.d_predictions_pitch] = 2 * error * scalars.loss_weight[p.loss_index] * scalars.loss_scale;
 }

@@ -3,6 +3,7 @@
 #define VKBERT_SHADERS_MEAN_SQUARED_ERROR_H
 struct MeanSquaredErrorPush {
     uint rows, rows_symbol;  // R
+    uint predictions_pitch, d_predictions_pitch;
     uint loss_index;         // into TrainingScalars::loss_weight
 };
 #endif

@@ -184,7 +184,7 @@ TEST(SegmentCrossEntropy, RunTimeSequences) {
 
 TEST(MeanSquaredError, Rows) {
     for (const uint32_t rows : {1u, 63u, 65u, 131u})
-        for (const bool run_time : {false, true})
+        for (const bool run_time : {false, true})  // with gaps between predictions, too
             for_each_variant("mean_squared_error", [&](const KernelChoices& choices) {
                 const Matrix predictions = random_matrix(rows, 1, 1, Type::fp32, 5),
                              targets = random_matrix(rows, 1, 2, Type::fp32, 5);
@@ -192,9 +192,11 @@ TEST(MeanSquaredError, Rows) {
                     reference::mean_squared_error(predictions, targets, 0.125 * 3);
                 OpRun run(choices);
                 const Extent extent = run_time ? run.rows(200, rows) : Extent(rows);
-                const Tensor loss = run.output(extent, 1), gradient = run.output(extent, 1);
+                const uint32_t pitch = run_time ? 4 : 1;
+                const Tensor loss = run.output(extent, 1),
+                             gradient = run.output(extent, 1, Type::fp32, pitch);
                 ops::mean_squared_error(run.plan(), "test", loss, gradient,
-                                        run.input(predictions, Type::fp32, {.rows = extent}),
+                                        run.input(predictions, Type::fp32, {.pitch = pitch, .rows = extent}),
                                         run.input(targets, Type::fp32, {.rows = extent}),
                                         run.input(scalars_of(0.125f, 3), training_scalars_words), loss_index);
                 run.execute();

@@ -106,15 +106,19 @@ void segment_cross_entropy(Plan& plan, const std::string& label, const Tensor& l
 void mean_squared_error(Plan& plan, const std::string& label, const Tensor& loss, const Tensor& d_predictions,
                         const Tensor& predictions, const Tensor& targets, const Tensor& scalars,
                         uint32_t loss_index) {
-    for (const Tensor* column : {&loss, &d_predictions, &predictions, &targets})
+    for (const Tensor* column : {&loss, &targets})
         check(is_column(*column, predictions.rows, Type::fp32), label, "mean_squared_error: (R,1) fp32");
+    for (const Tensor* column : {&predictions, &d_predictions})
+        check(column->rows == predictions.rows && column->columns == 1 && column->type == Type::fp32, label,
+              "mean_squared_error: predictions and their gradient (R,1) fp32");
     check_scalars(label, scalars, loss_index);
     Dispatch dispatch;
     dispatch.kernel = &choose_kernel(mean_squared_error_kernels(), plan.capabilities(), plan.choices());
     dispatch.label = label;
     dispatch.bindings = {{plan.counts()}, {predictions},         {targets},
                          {scalars},       {loss, Access::write}, {d_predictions, Access::write}};
-    dispatch.set_push(MeanSquaredErrorPush{predictions.rows.capacity, predictions.rows.symbol, loss_index});
+    dispatch.set_push(MeanSquaredErrorPush{predictions.rows.capacity, predictions.rows.symbol,
+                                           predictions.pitch, d_predictions.pitch, loss_index});
     dispatch.groups = {Groups{predictions.rows, mean_squared_error_invocations}, Groups{}, Groups{}};
     dispatch.work = {.extent = predictions.rows, .flops_per_row = 5, .bytes_per_row = 16};
     plan.append(std::move(dispatch));

@@ -1,0 +1,258 @@
+// The encoder's layers forward, with what their gradients need kept, and backward.
+#include <algorithm>
+
+#include "bert/training_graph.hpp"
+#include "runtime/training_scalars.hpp"
+
+namespace vkbert {
+
+namespace {
+
+/// What a layer's backward pass reads.
+struct LayerStates {
+    Tensor x, qkv, context, logsumexp;        // (T,H), (T,3H), (T,H), (T,A)
+    Tensor attended, mean1, rstd1, middle;    // (T,H), (T,1), (T,1), (T,H)
+    Tensor before, inner, sum, mean2, rstd2;  // (T,F), (T,F), (T,H), (T,1), (T,1)
+    Tensor y;                                 // (T,H)
+};
+
+std::string name_of_layer(uint32_t layer) {
+    return "encoder.layer." + std::to_string(layer) + ".";
+}
+
+Tensor statistic(TrainingGraph& g, const char* name) {
+    return g.plan.temporary(name, g.tokens, 1, Type::fp32);
+}
+
+Tensor layer_norm_kept(TrainingGraph& g, const std::string& label, const Tensor& x, const std::string& name,
+                       Tensor& mean, Tensor& rstd) {
+    const Tensor y = g.temporary(label, g.tokens, g.config.hidden_size);
+    mean = statistic(g, "mean"), rstd = statistic(g, "rstd");
+    ops::layernorm_forward(g.plan, label, y, x, g.weight(name + ".weight"), g.weight(name + ".bias"),
+                           {.epsilon = g.config.layer_norm_eps, .mean = &mean, .rstd = &rstd});
+    return y;
+}
+
+/// dropout(input W^T + b) + residual
+Tensor sub_layer_output(TrainingGraph& g, const std::string& label, const Tensor& input,
+                        const std::string& name, uint32_t site, const Tensor& residual) {
+    const Tensor sum = g.temporary(label + " sum", g.tokens, g.config.hidden_size);
+    if (g.training.hidden_dropout == 0) {
+        linear(g, label, sum, input, name, ops::Activation::none, &residual);
+        return sum;
+    }
+    const Tensor linear_output = g.temporary(label, g.tokens, g.config.hidden_size);
+    linear(g, label, linear_output, input, name);
+    ops::dropout(g.plan, label + " dropout", sum, linear_output, g.dropout(g.training.hidden_dropout, site),
+                 &residual);
+    return sum;
+}
+
+Tensor dropout_backward(TrainingGraph& g, const std::string& label, const Tensor& d_y, float probability,
+                        uint32_t site) {
+    if (probability == 0) return d_y;
+    const Tensor d_x = g.plan.temporary(label + " d dropout", d_y.rows, d_y.columns, d_y.type);
+    ops::dropout(g.plan, label + " d dropout", d_x, d_y, g.dropout(probability, site));
+    return d_x;
+}
+
+ops::AttentionOptions attention_options(TrainingGraph& g, const ops::Dropout& dropout) {
+    ops::AttentionOptions options;
+    options.heads = g.config.num_attention_heads;
+    options.causal = g.options.causal;
+    options.pairs = g.pairs;
+    if (dropout.probability > 0) options.dropout = &dropout;
+    return options;
+}
+
+LayerStates layer_forward(TrainingGraph& g, uint32_t layer, const Tensor& x) {
+    const uint32_t H = g.config.hidden_size, F = g.config.intermediate_size;
+    const std::string name = name_of_layer(layer);
+    LayerStates s;
+    s.x = x;
+    s.qkv = g.temporary("qkv", g.tokens, 3 * H);
+    linear(g, "qkv", s.qkv, x, name + "attention.self.qkv");
+    s.context = g.temporary("context", g.tokens, H);
+    s.logsumexp = g.plan.temporary("logsumexp", g.tokens, g.config.num_attention_heads, Type::fp32);
+    const ops::Dropout dropout = g.dropout(g.training.attention_dropout, dropout_site::attention(layer));
+    ops::AttentionOptions options = attention_options(g, dropout);
+    options.logsumexp = &s.logsumexp;
+    ops::attention_forward(g.plan, "attention", s.context, s.qkv, g.tile_list, options);
+    s.attended = sub_layer_output(g, "projection", s.context, name + "attention.output.dense",
+                                  dropout_site::projection(layer), x);
+    s.middle =
+        layer_norm_kept(g, "layernorm1", s.attended, name + "attention.output.LayerNorm", s.mean1, s.rstd1);
+    s.before = g.temporary("before activation", g.tokens, F);
+    linear(g, "ffn1", s.before, s.middle, name + "intermediate.dense");
+    s.inner = g.temporary("inner", g.tokens, F);
+    ops::activation_forward(g.plan, "activation", s.inner, s.before, g.config.activation());
+    s.sum = sub_layer_output(g, "ffn2", s.inner, name + "output.dense", dropout_site::feed_forward(layer),
+                             s.middle);
+    s.y = layer_norm_kept(g, "layernorm2", s.sum, name + "output.LayerNorm", s.mean2, s.rstd2);
+    return s;
+}
+
+Tensor layer_norm_backward(TrainingGraph& g, const std::string& label, const std::string& name,
+                           const Tensor& d_y, const Tensor& x, const Tensor& mean, const Tensor& rstd) {
+    const Tensor d_x = g.temporary(label, g.tokens, g.config.hidden_size);
+    ops::layernorm_backward(g.plan, label, d_x, g.gradient(name + ".weight"), g.gradient(name + ".bias"), d_y,
+                            x, g.weight(name + ".weight"), mean, rstd);
+    return d_x;
+}
+
+/// d_x (T,H) from d_y (T,H); gradients of the layer's parameters are added on the way.
+Tensor layer_backward(TrainingGraph& g, uint32_t layer, const LayerStates& s, const Tensor& d_y,
+                      bool wants_d_x) {
+    const uint32_t H = g.config.hidden_size, F = g.config.intermediate_size;
+    const std::string name = name_of_layer(layer);
+    const float p = g.training.hidden_dropout;
+    // Feed-forward: y = layernorm2(dropout(W2 f(W1 middle + b1) + b2) + middle)
+    const Tensor d_sum =
+        layer_norm_backward(g, "d layernorm2", name + "output.LayerNorm", d_y, s.sum, s.mean2, s.rstd2);
+    const Tensor d_ffn = dropout_backward(g, "ffn2", d_sum, p, dropout_site::feed_forward(layer));
+    const Tensor d_inner = g.temporary("d inner", g.tokens, F);
+    linear_backward(g, "d ffn2", name + "output.dense", d_ffn, s.inner, &d_inner);
+    ops::activation_backward(g.plan, "d activation", d_inner, d_inner, s.before, g.config.activation());
+    const Tensor d_middle = g.temporary("d middle", g.tokens, H);
+    linear_backward(g, "d ffn1", name + "intermediate.dense", d_inner, s.middle, &d_middle, &d_sum);
+    // Attention: middle = layernorm1(dropout(Wo context + bo) + x)
+    const Tensor d_attended = layer_norm_backward(g, "d layernorm1", name + "attention.output.LayerNorm",
+                                                  d_middle, s.attended, s.mean1, s.rstd1);
+    const Tensor d_projection =
+        dropout_backward(g, "projection", d_attended, p, dropout_site::projection(layer));
+    const Tensor d_context = g.temporary("d context", g.tokens, H);
+    linear_backward(g, "d projection", name + "attention.output.dense", d_projection, s.context, &d_context);
+    const Tensor d_qkv = g.temporary("d qkv", g.tokens, 3 * H);
+    const ops::Dropout dropout = g.dropout(g.training.attention_dropout, dropout_site::attention(layer));
+    ops::attention_backward(g.plan, "d attention", d_qkv, d_context, s.qkv, s.context, s.logsumexp,
+                            g.tile_list, attention_options(g, dropout));
+    const Tensor d_x = wants_d_x ? g.temporary("d hidden", g.tokens, H) : Tensor{};
+    linear_backward(g, "d qkv", name + "attention.self.qkv", d_qkv, s.x, wants_d_x ? &d_x : nullptr,
+                    &d_attended);
+    return d_x;
+}
+
+struct EmbeddingStates {
+    Tensor sum, mean, rstd, normalized, x;  // (T,H), (T,1), (T,1), (T,H), (T,H)
+};
+
+EmbeddingStates embedding_kept(TrainingGraph& g) {
+    EmbeddingStates s;
+    s.sum = g.temporary("embedding sum", g.tokens, g.config.hidden_size);
+    ops::embedding_forward(
+        g.plan, "embedding", s.sum, g.ids, g.positions, g.types,
+        {g.weight("embeddings.word_embeddings.weight"), g.weight("embeddings.position_embeddings.weight"),
+         g.weight("embeddings.token_type_embeddings.weight")});
+    s.normalized = layer_norm_kept(g, "embedding layernorm", s.sum, "embeddings.LayerNorm", s.mean, s.rstd);
+    s.x = s.normalized;
+    if (g.training.hidden_dropout > 0) {
+        s.x = g.temporary("hidden 0", g.tokens, g.config.hidden_size);
+        ops::dropout(g.plan, "embedding dropout", s.x, s.normalized,
+                     g.dropout(g.training.hidden_dropout, dropout_site::embeddings));
+    }
+    return s;
+}
+
+void embedding_gradients(TrainingGraph& g, const EmbeddingStates& s, const Tensor& d_x) {
+    const Tensor d_y =
+        dropout_backward(g, "embedding", d_x, g.training.hidden_dropout, dropout_site::embeddings);
+    const Tensor d_sum =
+        layer_norm_backward(g, "d embedding layernorm", "embeddings.LayerNorm", d_y, s.sum, s.mean, s.rstd);
+    const auto add = [&](const char* label, const char* table, const ops::EmbeddingRows& rows) {
+        ops::embedding_backward(g.plan, label, g.gradient(std::string("embeddings.") + table + ".weight"),
+                                d_sum, rows);
+    };
+    add("d word embeddings", "word_embeddings", g.words);
+    add("d position embeddings", "position_embeddings", g.places);
+    add("d segment embeddings", "token_type_embeddings", g.segments);
+}
+
+}  // namespace
+
+void linear_backward(TrainingGraph& g, const std::string& label, const std::string& name, const Tensor& d_y,
+                     const Tensor& x, const Tensor* d_x, const Tensor* residual) {
+    const Tensor d_weight = g.gradient(name + ".weight");
+    ops::matmul(g.plan, label + " weight", d_weight, d_y, x,
+                {.orientation = ops::Orientation::tn, .residual = &d_weight});
+    if (d_x != nullptr)
+        ops::matmul(g.plan, label + " input", *d_x, d_y, g.weight(name + ".weight"),
+                    {.orientation = ops::Orientation::nn, .residual = residual});
+    ops::column_sums(g.plan, label + " bias", g.gradient(name + ".bias"), d_y, true);
+}
+
+TrainingGraph::TrainingGraph(Plan plan_, const Config& config_, const WeightTable& weights_,
+                             const ModelOptions& model_options_, const SessionOptions& sizes,
+                             const TrainingGraphOptions& training_)
+    : Graph(std::move(plan_), config_, weights_, model_options_, sizes), training(training_) {
+    const uint32_t S = options.max_sequences, T = options.max_tokens;
+    const auto input = [&](const char* name, Extent r, uint32_t columns, Type t) {
+        inputs.push_back(plan.persistent(name, r, columns, t));
+        return inputs.back();
+    };
+    dropout_state = input("dropout state", 1u, 4, Type::uint32);
+    scalars = plan.persistent("scalars", 1u, sizeof(TrainingScalars) / 4, Type::uint32);
+    switch (model_options.head) {
+        case Head::token_classification:
+            labels = input("labels", tokens, 1, Type::uint32);
+            break;
+        case Head::question_answering:
+            labels = input("labels", sequences, 2, Type::uint32);
+            break;
+        case Head::multiple_choice:
+            questions = plan.symbol("questions", S);
+            labels = input("labels", questions, 1, Type::uint32);
+            question_offsets = input("question offsets", S + 1, 1, Type::uint32);
+            break;
+        default:
+            labels = input("labels", sequences, 1, Type::uint32);
+            targets = input("targets", sequences, 1, Type::fp32);
+    }
+    if (!trains_embeddings()) return;
+    const auto rows_of = [&](const std::string& name, uint32_t table_rows) {
+        const Extent pieces = plan.symbol(name + " pieces", ops::max_embedding_pieces(T, table_rows));
+        const Extent sums = plan.symbol(name + " sums", ops::max_embedding_sums(T));
+        return ops::EmbeddingRows{.order = input((name + " order").c_str(), tokens, 1, Type::uint32),
+                                  .pieces = input((name + " pieces").c_str(), pieces, 4, Type::uint32),
+                                  .sums = input((name + " sums").c_str(), sums, 4, Type::uint32)};
+    };
+    words = rows_of("words", config.vocab_size);
+    places = rows_of("places", config.max_position_embeddings);
+    segments = rows_of("segments", config.type_vocab_size);
+}
+
+Tensor TrainingGraph::gradient(const std::string& name) {
+    if (const auto known = gradients_.find(name); known != gradients_.end()) return known->second;
+    const Weight& w = weights.at(name);
+    const Tensor t = plan.persistent("d " + name, w.rows, w.columns, Type::fp32);
+    bound_gradients[t.storage] = name;
+    return gradients_[name] = t;
+}
+
+void build_training(TrainingGraph& g) {
+    const uint32_t L = g.config.num_hidden_layers;
+    const EmbeddingStates embeddings = embedding_kept(g);
+    std::vector<LayerStates> layers;
+    Tensor x = embeddings.x;
+    const auto prefix = [&](uint32_t layer) {
+        g.plan.set_label_prefix("layer " + std::to_string(layer) + " ");
+    };
+    for (uint32_t layer = 0; layer < L; ++layer) {
+        prefix(layer);
+        layers.push_back(layer_forward(g, layer, x));
+        x = layers.back().y;
+    }
+    g.plan.set_label_prefix("");
+    Tensor d_x = head_and_loss(g, x);
+    for (uint32_t layer = L; layer-- > g.first_layer();) {
+        prefix(layer);
+        // The states of the first pass then end with it: a temporary lives from its first use to its last.
+        const LayerStates states =
+            g.training.recompute ? layer_forward(g, layer, layers[layer].x) : layers[layer];
+        d_x = layer_backward(g, layer, states, d_x, layer > g.first_layer() || g.trains_embeddings());
+    }
+    g.plan.set_label_prefix("");
+    if (g.trains_embeddings()) embedding_gradients(g, embeddings, d_x);
+    g.plan.finish();
+}
+
+}  // namespace vkbert
