@@ -169,6 +169,8 @@ static int run(int argc, char** argv) {
     add_tag_command(app, context);
     add_answer_command(app, context);
     add_choose_command(app, context);
+    add_finetune_command(app, context);
+    add_evaluate_command(app, context);
     add_pull_command(app, context);
     add_completion_command(app, context);
     keep_brackets(app);
