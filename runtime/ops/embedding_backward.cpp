@@ -77,18 +77,19 @@ struct Stage {
 void append(Plan& plan, const std::string& label, const Stage& stage, const Tensor& d_table,
             const RowBlock& block, uint32_t blocks) {
     const Tensor table = blocks == 1 ? d_table : d_table.rows_at(block.first, block.count);
-    const Binding none{plan.counts()};
     Dispatch dispatch;
     dispatch.kernel =
         &choose_kernel(embedding_backward_kernels(stage.source.type), plan.capabilities(), plan.choices());
     dispatch.label = label;
     dispatch.constants = {uint32_t(stage.order != nullptr)};
-    dispatch.bindings = {{plan.counts()},
-                         {stage.source},
-                         stage.order != nullptr ? Binding{*stage.order} : none,
-                         {stage.pieces},
-                         {table, Access::read_write},
-                         stage.partials != nullptr ? Binding{*stage.partials, Access::write} : none};
+    dispatch.bindings = {
+        {plan.counts()},
+        {stage.source},
+        {stage.order != nullptr ? *stage.order : plan.counts()},
+        {stage.pieces},
+        {table, Access::read_write},
+        // What is not there must be something that is written anyway: the shader says that it writes.
+        {stage.partials != nullptr ? *stage.partials : table, Access::write}};
     const uint32_t columns4 = d_table.columns / 4;
     const bool with_partials = stage.partials != nullptr && block.first == 0;
     dispatch.set_push(EmbeddingBackwardPush{columns4, block.first, block.count, uint32_t(with_partials),

@@ -128,14 +128,13 @@ void adamw(Plan& plan, const std::string& label, const Tensor& weights, const Te
         dispatch.kernel = &choose_kernel(adamw_kernels(), plan.capabilities(), plan.choices());
         dispatch.label = label;
         dispatch.constants = {uint32_t(halves != nullptr)};
-        dispatch.bindings = {
-            {plan.counts()},
-            {scalars},
-            {part(weights), Access::read_write},
-            {part(gradient), Access::read_write},
-            {part(first_moment), Access::read_write},
-            {part(second_moment), Access::read_write},
-            halves != nullptr ? Binding{part(*halves), Access::write} : Binding{plan.counts()}};
+        dispatch.bindings = {{plan.counts()},
+                             {scalars},
+                             {part(weights), Access::read_write},
+                             {part(gradient), Access::read_write},
+                             {part(first_moment), Access::read_write},
+                             {part(second_moment), Access::read_write},
+                             {part(halves != nullptr ? *halves : weights), Access::write}};
         dispatch.set_push(
             AdamWPush{slice.count / 4, options.learning_rate_factor, options.decays ? 1.0f : 0.0f});
         const std::vector<uint32_t>& constants = dispatch.kernel->constants;
