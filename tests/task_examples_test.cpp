@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "bert/tasks/dataset.hpp"
@@ -210,6 +211,8 @@ TEST(TaskExamples, ClassesAndValuesAreScored) {
     for (uint32_t i = 0; i < 3; ++i) regression.add(i, std::vector<float>{float(i * i)});
     EXPECT_DOUBLE_EQ(value_of(regression.metrics(), "spearman"), 1);
     EXPECT_TRUE(regression.confusion().empty());
+    test::expect_error(ErrorCode::failed, "x.tsv:3: the model's logits are not finite",
+                       [&] { regression.add(1, std::vector<float>{NAN}); });
 }
 
 TEST(TaskExamples, TheModelMustHaveRowsForEveryToken) {

@@ -1,6 +1,7 @@
 #include "bert/tasks/scorer.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <variant>
 
@@ -28,6 +29,9 @@ void Scorer::add(uint32_t index, std::span<const float> logits) {
     if (logits.size() != rows * outputs)
         fail(ErrorCode::invalid_argument, "{} logits for an example that has {} x {}", logits.size(), rows,
              outputs);
+    if (!std::ranges::all_of(logits, [](float value) { return std::isfinite(value); }))
+        fail(ErrorCode::failed, "{}: the model's logits are not finite",
+             data_.records.rows[example.record].where);
     if (task_.kind == TaskKind::regression) return logits_[index].assign(logits.begin(), logits.end());
     if (task_.kind == TaskKind::answering) {
         logits_[index].clear();

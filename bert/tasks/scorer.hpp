@@ -19,7 +19,8 @@ class Scorer {
 
     /// The logits of one example, row-major: classification (C), regression (1), tagging (t,C), answering
     /// (t,2) with start and end, choice (choices). Examples may come in any order; one that comes again
-    /// replaces itself. Throws invalid_argument for a number of logits that does not fit.
+    /// replaces itself. Throws invalid_argument for a number of logits that does not fit, and failed, naming
+    /// the record, for logits that are not finite.
     void add(uint32_t example, std::span<const float> logits);
 
     /// The task's metrics, in their order. SQuAD's in percent, all others 0 to 1 (correlations -1 to 1).
