@@ -1,5 +1,7 @@
 #include "runtime/queue.hpp"
 
+#include <algorithm>
+
 namespace vkbert {
 
 Queue::Queue(const DeviceFunctions& functions, VkDevice device, VkQueue queue, Options options)
@@ -16,7 +18,7 @@ Queue::~Queue() {
         wait(last_ticket_);
     } catch (...) {  // a lost device has nothing to wait for
     }
-    for (const auto& [ticket, fence] : pending_) f_.vkDestroyFence(device_, fence, nullptr);
+    for (const Pending& pending : pending_) f_.vkDestroyFence(device_, pending.fence, nullptr);
     for (const VkFence fence : free_fences_) f_.vkDestroyFence(device_, fence, nullptr);
     if (timeline_) f_.vkDestroySemaphore(device_, timeline_, nullptr);
 }
@@ -60,32 +62,52 @@ uint64_t Queue::submit(const std::vector<VkCommandBuffer>& commands) {
             options_.check(result, "vkQueueSubmit");
         }
     }
-    if (fence) pending_.emplace_back(ticket, fence);
+    if (fence) pending_.push_back({ticket, fence, 0});
     return last_ticket_ = ticket;
 }
 
-void Queue::retire(size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-        options_.check(f_.vkResetFences(device_, 1, &pending_[i].second), "vkResetFences");
-        free_fences_.push_back(pending_[i].second);
+/// Gives back the fences of submits that ended, up to the first that a thread still waits for.
+void Queue::retire() {
+    const auto kept = std::find_if(pending_.begin(), pending_.end(), [this](const Pending& pending) {
+        return pending.ticket > ended_ || pending.waiters > 0;
+    });
+    VkResult result = VK_SUCCESS;
+    auto next = pending_.begin();
+    for (; next != kept && result == VK_SUCCESS; ++next) {
+        result = f_.vkResetFences(device_, 1, &next->fence);
+        free_fences_.push_back(next->fence);
     }
-    pending_.erase(pending_.begin(), pending_.begin() + ptrdiff_t(count));
+    pending_.erase(pending_.begin(), next);
+    options_.check(result, "vkResetFences");
 }
 
 void Queue::wait(uint64_t ticket) {
     if (ticket == 0) return;
-    if (timeline_) {
-        const VkSemaphoreWaitInfo info{
-            VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO, nullptr, 0, 1, &timeline_, &ticket};
-        options_.check(f_.vkWaitSemaphores(device_, &info, ~0ull), "vkWaitSemaphores");
-        return;
-    }
-    const std::lock_guard lock(mutex_);
-    size_t count = 0;
-    for (; count < pending_.size() && pending_[count].first <= ticket; ++count)
-        options_.check(f_.vkWaitForFences(device_, 1, &pending_[count].second, VK_TRUE, ~0ull),
-                       "vkWaitForFences");
-    retire(count);
+    if (!timeline_) return wait_for_fences(ticket);
+    const VkSemaphoreWaitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO, nullptr, 0, 1, &timeline_, &ticket};
+    options_.check(f_.vkWaitSemaphores(device_, &info, ~0ull), "vkWaitSemaphores");
+}
+
+void Queue::wait_for_fences(uint64_t ticket) {
+    std::unique_lock lock(mutex_);
+    ticket = std::min(ticket, last_ticket_);
+    if (ticket <= ended_) return;
+    const uint64_t first = ended_ + 1;
+    std::vector<VkFence> fences;
+    for (Pending& pending : pending_)
+        if (pending.ticket >= first && pending.ticket <= ticket) {
+            fences.push_back(pending.fence);
+            ++pending.waiters;
+        }
+    lock.unlock();
+    const VkResult result =
+        f_.vkWaitForFences(device_, uint32_t(fences.size()), fences.data(), VK_TRUE, ~0ull);
+    lock.lock();
+    for (Pending& pending : pending_)
+        if (pending.ticket >= first && pending.ticket <= ticket) --pending.waiters;
+    options_.check(result, "vkWaitForFences");
+    ended_ = std::max(ended_, ticket);
+    retire();
 }
 
 bool Queue::done(uint64_t ticket) {
@@ -96,14 +118,16 @@ bool Queue::done(uint64_t ticket) {
         return reached >= ticket;
     }
     const std::lock_guard lock(mutex_);
-    size_t count = 0;
-    for (; count < pending_.size() && pending_[count].first <= ticket; ++count) {
-        const VkResult result = f_.vkGetFenceStatus(device_, pending_[count].second);
+    for (const Pending& pending : pending_) {
+        if (pending.ticket <= ended_) continue;
+        if (pending.ticket > ticket) break;
+        const VkResult result = f_.vkGetFenceStatus(device_, pending.fence);
         if (result == VK_NOT_READY) break;
         options_.check(result, "vkGetFenceStatus");
+        ended_ = pending.ticket;
     }
-    retire(count);
-    return pending_.empty() || pending_.front().first > ticket;
+    retire();
+    return ended_ >= ticket;
 }
 
 }  // namespace vkbert

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 #include "runtime/vulkan_functions.hpp"
@@ -27,13 +26,20 @@ class Queue {
 
     /// Submits command buffers in order and returns a ticket. Safe from several threads.
     uint64_t submit(const std::vector<VkCommandBuffer>& commands);
-    /// Blocks until the submit of this ticket, and all before it, ended.
+    /// Blocks until the submit of this ticket, and all before it, ended. Other threads may submit meanwhile.
     void wait(uint64_t ticket);
     bool done(uint64_t ticket);
 
   private:
+    /// A submit without timeline. Its fence is not reset while threads wait for it.
+    struct Pending {
+        uint64_t ticket;
+        VkFence fence;
+        uint32_t waiters;
+    };
     VkFence take_fence();
-    void retire(size_t count);
+    void wait_for_fences(uint64_t ticket);
+    void retire();
 
     const DeviceFunctions& f_;
     VkDevice device_;
@@ -42,7 +48,8 @@ class Queue {
     std::mutex mutex_;
     uint64_t last_ticket_ = 0;
     VkSemaphore timeline_ = VK_NULL_HANDLE;
-    std::vector<std::pair<uint64_t, VkFence>> pending_;  // without timeline: oldest first
+    uint64_t ended_ = 0;            // without timeline: this ticket and all before it ended
+    std::vector<Pending> pending_;  // without timeline: oldest first
     std::vector<VkFence> free_fences_;
 };
 

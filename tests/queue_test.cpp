@@ -1,6 +1,9 @@
 // Tickets on a timeline semaphore and on fences: the same behaviour.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
+#include <semaphore>
 #include <thread>
 
 #include "runtime/buffer.hpp"
@@ -60,7 +63,7 @@ class QueueTest : public testing::TestWithParam<bool> {
     Buffer buffer_;
     std::unique_ptr<Queue> queue_;
     VkCommandPool pool_ = VK_NULL_HANDLE;
-    int locks_ = 0, unlocks_ = 0;
+    std::atomic<int> locks_ = 0, unlocks_ = 0;
 };
 
 TEST_P(QueueTest, TicketsGrowAndWaitingForALaterOneCoversTheEarlier) {
@@ -97,7 +100,63 @@ TEST_P(QueueTest, ManySubmitsAreWaitedForWhenTheQueueGoes) {
     for (uint32_t i = 0; i < 16; ++i) EXPECT_EQ(word(i), 100 + i);
 }
 
+TEST_P(QueueTest, ThreadsSubmitAndWaitAtTheSameTime) {
+    constexpr uint32_t threads = 4, rounds = 25;
+    std::vector<std::vector<VkCommandBuffer>> commands(threads);
+    for (uint32_t t = 0; t < threads; ++t)
+        for (uint32_t i = 0; i < rounds; ++i) commands[t].push_back(writes(1000 * t + i, 4 * t));
+    std::vector<std::thread> workers;
+    for (uint32_t t = 0; t < threads; ++t)
+        workers.emplace_back([&, t] {
+            for (const VkCommandBuffer buffer : commands[t]) {
+                const uint64_t ticket = queue_->submit({buffer});
+                queue_->wait(ticket);
+                EXPECT_TRUE(queue_->done(ticket));
+            }
+        });
+    for (std::thread& worker : workers) worker.join();
+    for (uint32_t t = 0; t < threads; ++t) EXPECT_EQ(word(t), 1000 * t + rounds - 1);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kinds, QueueTest, testing::Bool(),
                          [](const auto& kind) { return kind.param ? "Timeline" : "Fences"; });
+
+// A vkWaitForFences that lets the test decide when the wait goes on.
+std::counting_semaphore<> waiting{0}, go_on{0};
+
+VKAPI_ATTR VkResult VKAPI_CALL held_wait(VkDevice handle, uint32_t count, const VkFence* fences, VkBool32 all,
+                                         uint64_t timeout) {
+    waiting.release();
+    go_on.acquire();
+    return device().functions().vkWaitForFences(handle, count, fences, all, timeout);
+}
+
+class FenceQueueTest : public QueueTest {};
+
+TEST_P(FenceQueueTest, AWaitKeepsNobodyFromSubmitting) {
+    DeviceFunctions functions = f();
+    functions.vkWaitForFences = held_wait;
+    VkQueue handle = VK_NULL_HANDLE;
+    functions.vkGetDeviceQueue(device().handle(), device().queue_family(), 0, &handle);
+    Queue::Options options;
+    options.check = [](VkResult result, const char* what) { device().check(result, what); };
+    Queue queue(functions, device().handle(), handle, options);
+    const uint64_t first = queue.submit({writes(31, 0)});
+    std::thread waiter([&] { queue.wait(first); });
+    waiting.acquire();
+    auto second = std::async(std::launch::async, [&] { return queue.submit({writes(32, 4)}); });
+    const bool submitted = second.wait_for(std::chrono::seconds(30)) == std::future_status::ready;
+    EXPECT_TRUE(submitted) << "the wait holds the queue's lock";
+    const uint64_t later = submitted ? second.get() : 0;
+    // Done while the first thread still waits for its fence, which must therefore not be reset yet.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (submitted && !queue.done(later) && std::chrono::steady_clock::now() < deadline)
+        std::this_thread::yield();
+    go_on.release(2);  // this wait, and the queue's own at its end
+    waiter.join();
+    EXPECT_TRUE(queue.done(first));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, FenceQueueTest, testing::Values(false), [](const auto&) { return "Fences"; });
 
 }  // namespace
