@@ -19,7 +19,7 @@ struct SentenceTransformer {
     uint32_t dimension = 0;             // of the hidden state that is pooled; 0: not said
     std::optional<uint32_t>
         max_seq_length;          // tokens, special ones included; absent: the tokenizer's and the model's
-    bool do_lower_case = false;  // texts are lower-cased before the tokenizer sees them
+    bool do_lower_case = false;  // texts are lower-cased, though the tokenizer's files say no such thing
 };
 
 /// Nothing for a folder without modules.json. Errors: invalid_input for malformed files; unsupported for

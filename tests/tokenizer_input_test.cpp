@@ -116,6 +116,18 @@ TEST(TokenizerFiles, ConfigurationBesideVocabulary) {
     EXPECT_THAT(ids(tokenizer, "Hello<e1> caf\u00E9 \u4e2d\u4e2d"), ElementsAre(12, 6, 13, 10, 1, 3));
 }
 
+// What sentence-transformers' do_lower_case asks for, as its Lowercase normalizer before the tokenizer's own.
+TEST(TokenizerFiles, LowerCaseWhatTheFilesLeaveCasedAndKeepItsAccents) {
+    const Folder cased({{"vocab.txt", vocabulary}, {"tokenizer_config.json", R"({"do_lower_case": false})"}});
+    EXPECT_THAT(ids(Tokenizer::from_folder(cased.path), "HELLO hello"), ElementsAre(2, 1, 5, 3));
+    const Tokenizer lowered = Tokenizer::from_folder(cased.path, true);
+    EXPECT_THAT(ids(lowered, "HELLO hello [MASK]"), ElementsAre(2, 5, 5, 4, 3));
+    EXPECT_THAT(ids(lowered, "CAF\u00C9"), ElementsAre(2, 11, 3));
+    const Folder uncased({{"vocab.txt", vocabulary}});
+    EXPECT_THAT(ids(Tokenizer::from_folder(uncased.path, true), "CAF\u00C9"), ElementsAre(2, 10, 3))
+        << "an uncased tokenizer stays as it is";
+}
+
 TEST(TokenizerFiles, OldSpecialTokensMapAndAddedTokens) {
     const Folder folder({{"vocab.txt", vocabulary},
                          {"special_tokens_map.json", R"({"mask_token": "world"})"},

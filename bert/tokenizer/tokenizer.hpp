@@ -73,8 +73,10 @@ class Tokenizer {
   public:
     /// From a model folder. tokenizer.json decides where present, else vocab.txt; tokenizer_config.json,
     /// special_tokens_map.json and added_tokens.json add to either as transformers has it.
+    /// lower_case: texts become lower case first even where those files say no such thing, and accents stay as
+    /// the files have it (sentence-transformers' do_lower_case).
     /// Throws Error(invalid_input) naming the file and the fault.
-    static Tokenizer from_folder(const std::filesystem::path& folder);
+    static Tokenizer from_folder(const std::filesystem::path& folder, bool lower_case = false);
     /// From a vocab.txt: one token a line, its id the line's number from 0; of equal lines the last counts.
     /// Throws Error(invalid_input) naming the file and the fault.
     static Tokenizer from_vocabulary_file(const std::filesystem::path& file,

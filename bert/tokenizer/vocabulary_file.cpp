@@ -1,10 +1,10 @@
 // vocab.txt, and the factory functions.
 #include <algorithm>
 
-#include "runtime/files.hpp"
 #include "bert/tokenizer/tokenizer_builder.hpp"
 #include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 namespace {
@@ -69,7 +69,7 @@ Tokenizer Tokenizer::from_json(std::string_view contents, std::string_view name)
     });
 }
 
-Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder) {
+Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder, bool lower_case) {
     const std::filesystem::path json = folder / "tokenizer.json", text = folder / "vocab.txt";
     std::error_code error;
     if (!std::filesystem::is_directory(folder, error)) {
@@ -92,6 +92,11 @@ Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder) {
     };
     naming(builder.name, read_vocabularies);
     read_tokenizer_config(folder, from_json, builder);
+    if (lower_case) {
+        // Before or after the other steps is the same for every code point.
+        builder.options.strip_accents = builder.options.strip_accents.value_or(builder.options.lowercase);
+        builder.options.lowercase = true;
+    }
     return naming(builder.name, [&] {
         builder.add_option_tokens();
         return builder.build();

@@ -11,6 +11,7 @@
 #include "tools/vkbert/commands.hpp"
 #include "tools/vkbert/inference.hpp"
 #include "tools/vkbert/layer_list.hpp"
+#include "tools/vkbert/model_folder.hpp"
 #include "tools/vkbert/output.hpp"
 
 namespace vkbert::tools {
@@ -78,8 +79,8 @@ class Embed {
         : options_(options),
           reader_(options.text),
           destination_(options.output, options.pooling == "none"),
-          loaded_(global, {Head::none}),
-          sentence_(sentence_transformer()),
+          sentence_(sentence_transformer(model_folder(global.model))),
+          loaded_(global, {Head::none}, sentence_.do_lower_case),
           runner_(loaded_, session_options(), options.batch_tokens) {}
 
     void run() {
@@ -101,15 +102,15 @@ class Embed {
   private:
     bool per_token() const { return options_.pooling == "none"; }
 
-    SentenceTransformer sentence_transformer() const {
+    SentenceTransformer sentence_transformer(const std::filesystem::path& folder) const {
         SentenceTransformer result;
-        if (options_.pooling == "auto") result = read_sentence_transformer(loaded_.folder()).value_or(result);
+        if (options_.pooling == "auto") result = read_sentence_transformer(folder).value_or(result);
         if (options_.pooling == "cls") result.pooling = {ops::Pooling::first};
         if (options_.pooling == "max") result.pooling = {ops::Pooling::max};
         if (result.pooling.empty()) result.pooling = {ops::Pooling::mean};
         if (result.pooling.size() > 1)
-            fail(ErrorCode::unsupported, "{}: joins {} poolings; choose one with --pooling",
-                 loaded_.folder().string(), result.pooling.size());
+            fail(ErrorCode::unsupported, "{}: joins {} poolings; choose one with --pooling", folder.string(),
+                 result.pooling.size());
         return result;
     }
 
@@ -165,8 +166,8 @@ class Embed {
     const EmbedOptions& options_;
     TextReader reader_;
     Destination destination_;
-    LoadedModel loaded_;
     SentenceTransformer sentence_;
+    LoadedModel loaded_;
     bool normalize_rows_ = false;
     size_t columns_ = 0;
     BatchRunner runner_;

@@ -41,12 +41,13 @@ static Head choose_head(const Config& config, const Checkpoint& checkpoint, cons
          architecture_of(heads.front()));
 }
 
-LoadedModel::LoadedModel(const GlobalOptions& global, std::vector<Head> heads)
+LoadedModel::LoadedModel(const GlobalOptions& global, std::vector<Head> heads, bool lower_case)
     : global_(global), folder_(model_folder(global.model)), config_(read_config(folder_)) {
     const Checkpoint checkpoint = Checkpoint::open(folder_);
     const Head head = choose_head(config_, checkpoint, heads);
     // The vocabulary is read while the device is opened and the weights are copied.
-    auto tokenizer = std::async(std::launch::async, [this] { return Tokenizer::from_folder(folder_); });
+    auto tokenizer = std::async(std::launch::async,
+                                [this, lower_case] { return Tokenizer::from_folder(folder_, lower_case); });
     device_ = open_device(global);
     load_model(checkpoint, {head});
     tokenizer_.emplace(tokenizer.get());
