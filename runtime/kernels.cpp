@@ -30,11 +30,20 @@ static std::string missing(const Capabilities& c, const Requirements& r) {
     return "";
 }
 
-bool satisfies(const Capabilities& capabilities, const Requirements& r, std::string* why) {
-    std::string reason = missing(capabilities, r);
-    const bool fits = reason.empty();
+/// Whether nothing is missing; `why`, if given, receives what is.
+static bool fits(std::string reason, std::string* why) {
+    const bool nothing = reason.empty();
     if (why) *why = std::move(reason);
-    return fits;
+    return nothing;
+}
+
+bool satisfies(const Capabilities& capabilities, const Requirements& r, std::string* why) {
+    return fits(missing(capabilities, r), why);
+}
+
+uint32_t storage_buffers(const Kernel& kernel) {
+    return static_cast<uint32_t>(
+        std::count(kernel.bindings.begin(), kernel.bindings.end(), BindingKind::storage));
 }
 
 static std::string missing(const Capabilities& c, const Kernel& kernel) {
@@ -42,7 +51,14 @@ static std::string missing(const Capabilities& c, const Kernel& kernel) {
     if (wanted > 0 &&
         (!c.subgroup_size_control || wanted < c.min_subgroup_size || wanted > c.max_subgroup_size))
         return fmt::format("needs subgroups of exactly {}, which the device cannot be asked for", wanted);
+    const uint32_t buffers = storage_buffers(kernel);
+    if (buffers > c.max_storage_buffers)
+        return fmt::format("needs {} storage buffers, the device has {}", buffers, c.max_storage_buffers);
     return missing(c, kernel.requirements);
+}
+
+bool satisfies(const Capabilities& capabilities, const Kernel& kernel, std::string* why) {
+    return fits(missing(capabilities, kernel), why);
 }
 
 const Kernel* forced_kernel(std::span<const Kernel> table, const Capabilities& capabilities,

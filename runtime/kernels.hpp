@@ -64,6 +64,12 @@ struct Kernel {
     uint32_t required_subgroup_size = 0;  // 0: any
 };
 
+/// Storage-buffer descriptors that the kernel binds.
+uint32_t storage_buffers(const Kernel& kernel);
+
+/// The same for a variant as a whole: its requirements, its storage buffers and its subgroup size.
+bool satisfies(const Capabilities& capabilities, const Kernel& kernel, std::string* why = nullptr);
+
 /// Names of variants that the user forces: {"matmul", "tiled"}. Ops not named choose by themselves.
 using KernelChoices = std::map<std::string, std::string, std::less<>>;
 

@@ -139,6 +139,9 @@ void Plan::check_kernel(const Dispatch& d) const {
     if (d.bindings.size() != d.kernel->bindings.size())
         fail(ErrorCode::invalid_argument, "{}: {} bindings, kernel {} {} has {}", d.label, d.bindings.size(),
              d.kernel->op, d.kernel->name, d.kernel->bindings.size());
+    if (const uint32_t buffers = storage_buffers(*d.kernel); buffers > capabilities_.max_storage_buffers)
+        fail(ErrorCode::invalid_argument, "{}: {} storage buffers, the device has {}", d.label, buffers,
+             capabilities_.max_storage_buffers);
     const uint64_t addresses =
         std::count(d.kernel->bindings.begin(), d.kernel->bindings.end(), BindingKind::address);
     if (d.push_size > d.push.size() || d.push_size + 8 * addresses > capabilities_.max_push_constants)

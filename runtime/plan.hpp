@@ -104,10 +104,10 @@ class Plan {
     /// symbol read it.
     Tensor counts() const { return counts_; }
 
-    /// Appends a dispatch after checking it: binding kinds and count, byte ranges against storages and
-    /// max_storage_buffer_range, alignments, texel and group counts and push constants against the limits;
-    /// that extents' symbols exist and that no temporary is read before it was written. Throws
-    /// invalid_argument naming the label.
+    /// Appends a dispatch after checking it: binding kinds and count, storage buffers against the device's,
+    /// byte ranges against storages and max_storage_buffer_range, alignments, texel and group counts and push
+    /// constants against the limits; that extents' symbols exist and that no temporary is read before it was
+    /// written. Throws invalid_argument naming the label.
     void append(Dispatch dispatch);
 
     /// Prefix of the labels of dispatches appended from now on: "layer 3 ".

@@ -38,7 +38,7 @@ std::set<std::string> variants_of(const std::string& op) {
     for (const ops::KernelTable& table : ops::all_kernels())
         if (table.op == op)
             for (const Kernel& kernel : table.kernels)
-                if (satisfies(device().capabilities(), kernel.requirements)) names.emplace(kernel.name);
+                if (satisfies(device().capabilities(), kernel)) names.emplace(kernel.name);
     return names;
 }
 

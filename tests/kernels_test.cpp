@@ -137,6 +137,22 @@ TEST(ChooseKernel, RequiredSubgroupSizeMustBePossible) {
                       HasSubstr("subgroups of exactly 32")));
 }
 
+TEST(ChooseKernel, StorageBuffersMustNotBeTooMany) {
+    auto kernels = table();
+    using enum BindingKind;
+    kernels[0].bindings = {storage, storage, texel, storage, address, storage, storage};
+    Capabilities c = capable();
+    c.max_storage_buffers = 5;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "matrix") << "texel and address bindings do not count";
+    c.max_storage_buffers = 4;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled");
+    std::string why;
+    EXPECT_TRUE(satisfies(c, kernels[2], &why));
+    EXPECT_EQ(why, "");
+    EXPECT_FALSE(satisfies(c, kernels[0], &why));
+    EXPECT_EQ(why, "needs 5 storage buffers, the device has 4");
+}
+
 TEST(ChooseKernel, NoneFits) {
     auto kernels = table();
     kernels.pop_back();

@@ -30,7 +30,7 @@ void for_each_variant(std::string_view op, const std::function<void(const Kernel
     for (const ops::KernelTable& table : ops::all_kernels()) {
         if (table.op != op) continue;
         for (const Kernel& kernel : table.kernels) {
-            if (!satisfies(device().capabilities(), kernel.requirements)) continue;
+            if (!satisfies(device().capabilities(), kernel)) continue;
             if (std::find(done.begin(), done.end(), kernel.name) != done.end()) continue;
             done.push_back(kernel.name);
             SCOPED_TRACE(fmt::format("{}={} on {}", op, kernel.name, device().capabilities().device_name));

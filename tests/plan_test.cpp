@@ -36,6 +36,7 @@ Capabilities roomy() {
     Capabilities c;
     c.storage_alignment = 64;
     c.texel_alignment = 16;
+    c.max_storage_buffers = 6;  // of RandomPlan's largest kernel
     return c;
 }
 
@@ -283,8 +284,18 @@ struct Fixture {
     }
 };
 
+const Kernel& five() {
+    static const Kernel kernel = kernel_with({S, S, S, S, S});
+    return kernel;
+}
+
 const Case cases[] = {
     {"NoKernel", "no kernel", [](Plan&, Dispatch& d) { d.kernel = nullptr; }},
+    {"StorageBuffers", "5 storage buffers, the device has 4",
+     [](Plan&, Dispatch& d) {
+         d.kernel = &five();
+         d.bindings.assign(5, d.bindings[0]);
+     }},
     {"BindingMissing", "2 bindings, kernel op plain has 3",
      [](Plan&, Dispatch& d) { d.bindings.pop_back(); }},
     {"NoSuchStorage", "binding 0: the plan has no storage 9",

@@ -306,7 +306,7 @@ const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoice
         return *forced;
     }
     for (const Kernel& kernel : table)
-        if (satisfies(capabilities, kernel.requirements) && supports(kernel, capabilities, problem) &&
+        if (satisfies(capabilities, kernel) && supports(kernel, capabilities, problem) &&
             suits(shape_of(kernel, problem.type), capabilities, problem))
             return kernel;
     fail(ErrorCode::unsupported, "no matmul kernel for {}", capabilities.device_name);

@@ -87,8 +87,7 @@ void Probe::run(const Case& use) {
         if (table.op != use.op) continue;
         for (const Kernel& kernel : table.kernels) {
             const bool wanted = cpu_variants || !kernel.requirements.cpu_only;
-            if (!wanted || !satisfies(capabilities, kernel.requirements) || !names.insert(kernel.name).second)
-                continue;
+            if (!wanted || !satisfies(capabilities, kernel) || !names.insert(kernel.name).second) continue;
             try {
                 Plan plan(capabilities, {{use.op, std::string(kernel.name)}});
                 use.build(plan);
@@ -120,7 +119,7 @@ size_t Probe::left_out() const {
     size_t count = 0;
     for (const ops::KernelTable& table : ops::all_kernels())
         for (const Kernel& kernel : table.kernels) {
-            if (compiled.count(&kernel) || !satisfies(device.capabilities(), kernel.requirements)) continue;
+            if (compiled.count(&kernel) || !satisfies(device.capabilities(), kernel)) continue;
             if (kernel.requirements.cpu_only && !cpu_variants) continue;
             count++;
             fmt::print(stderr, "{} {}: no case uses it\n", kernel.op, kernel.name);

@@ -52,12 +52,13 @@ Cases matmul_cases(const BenchShapes& shapes) {
     if (shapes.weights) weights = {*shapes.weights};
     Cases cases;
     for (const uint32_t m : rows_of(shapes, {1024, 128}))
-        for (const auto [n, k] : weights)
-            cases.push_back({fmt::format("M={} N={} K={}", m, n, k), shapes.type,
+        for (const BenchShapes::Weights w : weights)
+            cases.push_back({fmt::format("M={} N={} K={}", m, w.n, w.k), shapes.type,
                              ops::matmul_kernels(shapes.type), [=, type = shapes.type](BenchScene& s) {
-                                 const Tensor c = s.matrix(m, (n + 3) / 4 * 4, type), bias = s.matrix(1, n);
-                                 const Tensor a = s.matrix(m, k, type), b = s.matrix(n, k, type);
-                                 ops::matmul(s.plan, "matmul", c.columns_at(0, n), a, b, {.bias = &bias});
+                                 const Tensor c = s.matrix(m, (w.n + 3) / 4 * 4, type),
+                                              bias = s.matrix(1, w.n);
+                                 const Tensor a = s.matrix(m, w.k, type), b = s.matrix(w.n, w.k, type);
+                                 ops::matmul(s.plan, "matmul", c.columns_at(0, w.n), a, b, {.bias = &bias});
                              }});
     return cases;
 }

@@ -125,10 +125,10 @@ class KernelBench {
           cases_(find_bench_kernel(options.kernel).cases(options.shapes)),
           device_(open_device(global, "")),  // no cache: how long compiling takes is part of the result
           cpu_(device_->capabilities().device_class == DeviceClass::cpu) {
-        for (const auto& [op, variant] : forced_)
-            if (std::ranges::none_of(cases_, [&](const BenchCase& c) { return c.op() == op; }))
-                fail(ErrorCode::invalid_argument, "--kernel: {}={} says nothing about {}", op, variant,
-                     cases_.front().op());
+        for (const auto& choice : forced_)
+            if (std::ranges::none_of(cases_, [&](const BenchCase& c) { return c.op() == choice.first; }))
+                fail(ErrorCode::invalid_argument, "--kernel: {}={} says nothing about {}", choice.first,
+                     choice.second, cases_.front().op());
     }
 
     void run() {
@@ -153,7 +153,7 @@ class KernelBench {
             return {forced};
         std::vector<const Kernel*> kernels;
         for (const Kernel& kernel : c.variants)
-            if (satisfies(device_->capabilities(), kernel.requirements)) kernels.push_back(&kernel);
+            if (satisfies(device_->capabilities(), kernel)) kernels.push_back(&kernel);
         return kernels;
     }
 

@@ -91,7 +91,7 @@ static void write_kernels(JsonLine& line, const Capabilities& c, const KernelCho
         line.key("variants").begin_array();
         for (const Kernel& variant : table.kernels) {
             std::string why;
-            const bool runs = satisfies(c, variant.requirements, &why);
+            const bool runs = satisfies(c, variant, &why);
             line.begin_object().field("name", variant.name).field("runs", runs);
             if (!runs) line.field("why", why);
             line.end_object();
@@ -122,7 +122,7 @@ static std::string kernels_text(const Capabilities& c, const KernelChoices& choi
         const Kernel* kernel = chosen(table, c, choices);
         std::string others;
         for (const Kernel& variant : table.kernels)
-            if (&variant != kernel && satisfies(c, variant.requirements))
+            if (&variant != kernel && satisfies(c, variant))
                 others += (others.empty() ? "" : ", ") + std::string(variant.name);
         text += fmt::format("    {:<18} {}", table.op, kernel ? kernel->name : "none: cannot run here");
         if (!others.empty()) text += "  (also runs " + others + ")";

@@ -42,7 +42,7 @@ static void selftest(const GlobalOptions& global, uint32_t repeat) {
         for (const Kernel& kernel : check.kernels) {
             const auto choice = forced.find(check.op);
             if (choice != forced.end() && choice->second != kernel.name) continue;
-            if (!satisfies(device->capabilities(), kernel.requirements)) continue;
+            if (!satisfies(device->capabilities(), kernel)) continue;
             std::string skipped;
             const double error = run_variant(*device, check, kernel, global.seed + 1, repeat, skipped);
             const bool good = error <= 1;
