@@ -78,7 +78,7 @@ icd_manifest() {
 }
 
 # compile_devices: one line a device whose real compiler runs without the device:
-#   name | what it is | libraries to preload | the shim's setting | manifest of the driver      (paths inside the trixie folder)
+#   name | what it is | libraries to preload | settings of shim and driver | manifest of the driver      (paths inside the trixie folder)
 compile_devices() {
   local libraries icd=/usr/share/vulkan/icd.d name title chip ada
   libraries=/usr/lib/$(uname -m)-linux-gnu
@@ -114,7 +114,8 @@ INTEL
 190|NVIDIA Ada (RTX 40), NVK
 NVK
   echo "m1|Apple M1, Honeykrisp|$libraries/libasahi_noop_drm_shim.so|VKBERT_LAB_DEVICE=m1|$icd/asahi_icd.json"
-  echo "malig610|ARM Mali-G610, PanVK|/opt/panvk/libpanfrost_noop_drm_shim.so|PAN_GPU_ID=0xa867|/opt/panvk/icd.json"
+  local mali='PAN_GPU_ID=0xa867 PAN_I_WANT_A_BROKEN_VULKAN_DRIVER=1 BIFROST_MESA_DEBUG=shaderdb'
+  echo "malig610|ARM Mali-G610, PanVK|/opt/panvk/libpanfrost_noop_drm_shim.so|$mali|/opt/panvk/icd.json"
 }
 
 # print_table: lines of fields separated by | become columns.

@@ -5,13 +5,16 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <set>
 
 #include "runtime/device.hpp"
 #include "runtime/ops.hpp"
 #include "tools/lab/bert_cases.hpp"
 #include "tools/lab/compiler_report.hpp"
+#include "tools/lab/standard_error.hpp"
 
 namespace vkbert::lab {
 namespace {
@@ -24,6 +27,7 @@ struct Probe {
     std::set<std::pair<std::string, const Kernel*>> seen{};  // (constants, kernel): compiled already
     std::set<const Kernel*> compiled{};
 
+    std::vector<Compiled> compile(const Dispatch& dispatch);
     void add(const Case& use, const Dispatch& dispatch, bool chosen);
     void run(const Case& use);
     size_t faults() const;
@@ -34,6 +38,21 @@ std::string key_of(const Dispatch& dispatch) {
     std::string key;
     for (const uint32_t constant : dispatch.constants) key += fmt::format("{} ", constant);
     return key;
+}
+
+/// Both what the driver tells through Vulkan and what PanVK writes on standard error where asked to.
+std::vector<Compiled> Probe::compile(const Dispatch& dispatch) {
+    std::optional<StandardErrorCapture> capture;
+    if (std::getenv("BIFROST_MESA_DEBUG") != nullptr) capture.emplace();
+    std::vector<PipelineStatistic> statistics =
+        pipelines.statistics(*dispatch.kernel, dispatch.constants, dispatch.push_size);
+    if (statistics.empty()) pipelines.get(*dispatch.kernel, dispatch.constants, dispatch.push_size);
+    if (capture)
+        for (PipelineStatistic& statistic : shader_db_statistics(capture->text())) {
+            if (!statistics.empty()) statistic.executable = statistics.front().executable;
+            statistics.push_back(std::move(statistic));
+        }
+    return summarize(statistics);
 }
 
 void Probe::add(const Case& use, const Dispatch& dispatch, bool chosen) {
@@ -53,9 +72,7 @@ void Probe::add(const Case& use, const Dispatch& dispatch, bool chosen) {
     const auto begin = std::chrono::steady_clock::now();
     std::vector<Compiled> executables;
     try {
-        executables =
-            summarize(pipelines.statistics(*dispatch.kernel, dispatch.constants, dispatch.push_size));
-        if (executables.empty()) pipelines.get(*dispatch.kernel, dispatch.constants, dispatch.push_size);
+        executables = compile(dispatch);
     } catch (const Error& error) {
         row.error = error.what();
     }
@@ -127,13 +144,15 @@ size_t Probe::left_out() const {
     return count;
 }
 
-int probe(const std::string& wanted, const std::string& title, const std::string& json_file) {
+int probe(const std::string& wanted, const std::string& title, const std::string& json_file,
+          const std::string& only_op) {
     const auto device = open_device(wanted, "");
     const Capabilities& capabilities = device->capabilities();
     Probe probe{.device = *device};
     probe.cpu_variants = capabilities.device_class == DeviceClass::cpu;
-    for (const Case& use : bert_cases()) probe.run(use);
-    const size_t faults = probe.faults() + probe.left_out();
+    for (const Case& use : bert_cases())
+        if (only_op.empty() || use.op == only_op) probe.run(use);
+    const size_t faults = probe.faults() + (only_op.empty() ? probe.left_out() : 0);
     fmt::print("## {}\n\n{}, {}. {} pipelines.\n\n{}\n", title.empty() ? capabilities.device_name : title,
                capabilities.device_name, capabilities.driver_info, probe.rows.size(), markdown(probe.rows));
     if (!json_file.empty() && !(std::ofstream(json_file) << json(probe.rows) << "\n"))
@@ -147,13 +166,14 @@ int probe(const std::string& wanted, const std::string& title, const std::string
 int main(int argc, char** argv) {
     CLI::App app{
         "Creates every kernel variant's pipelines and prints what the driver's compiler says of each"};
-    std::string device = "auto", title, json;
+    std::string device = "auto", title, json, op;
     app.add_option("--device", device, "auto, an index or a part of the name");
     app.add_option("--title", title, "heading of the table");
     app.add_option("--json", json, "also write the rows to this file");
+    app.add_option("--op", op, "only the uses of this op");
     CLI11_PARSE(app, argc, argv);
     try {
-        return vkbert::lab::probe(device, title, json);
+        return vkbert::lab::probe(device, title, json, op);
     } catch (const std::exception& error) {
         fmt::print(stderr, "vkbert-compile-probe: {}\n", error.what());
         return 2;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -39,18 +40,49 @@ const std::vector<Column>& columns() {
         {"occupancy",
          &Compiled::occupancy,
          {"subgroups per simd", "max warps/sm", "max waves per core", "threads"}},
-        {"instructions", &Compiled::instructions, {"instructions", "instruction count"}},
+        {"instructions", &Compiled::instructions, {"instructions", "instruction count", "inst"}},
         {"cycles",
          &Compiled::cycles,
          {"latency", "cycle count", "static cycle count", "estimated cycles stalled on ss",
-          "estimated cycles stalled on sy", "alu"}},
+          "estimated cycles stalled on sy", "alu", "cycles"}},
         {"throughput", &Compiled::throughput, {"inverse throughput"}},
         {"code size", &Compiled::code_size, {"code size"}},
     };
     return table;
 }
 
+/// Cuts off what comes before the next separator, and the separator.
+std::string_view take(std::string_view& text, char separator) {
+    const size_t end = std::min(text.find(separator), text.size());
+    const std::string_view taken = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    return taken;
+}
+
 }  // namespace
+
+std::vector<PipelineStatistic> shader_db_statistics(std::string_view text) {
+    const size_t mark = text.rfind("SHADER-DB: ");
+    if (mark == std::string_view::npos) return {};
+    std::string_view line = text.substr(mark);
+    line = line.substr(0, line.find('\n'));
+    constexpr std::string_view kind = "shader: ";
+    const size_t begin = line.find(kind);
+    if (begin == std::string_view::npos) return {};
+    line.remove_prefix(begin + kind.size());
+    std::vector<PipelineStatistic> statistics;
+    while (!line.empty()) {
+        std::string_view names = take(line, ',');
+        while (names.starts_with(' ')) names.remove_prefix(1);
+        std::string_view values = take(names, ' ');
+        while (!values.empty() && !names.empty()) {
+            const std::string value(take(values, ':'));
+            statistics.push_back(
+                {"", std::string(take(names, ':')), "", std::strtod(value.c_str(), nullptr)});
+        }
+    }
+    return statistics;
+}
 
 std::vector<Compiled> summarize(const std::vector<PipelineStatistic>& statistics) {
     std::vector<Compiled> all;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/pipelines.hpp"
@@ -22,7 +23,7 @@ struct Compiled {
     std::optional<double> instructions{};
     std::optional<double>
         cycles{};  // as the compiler estimates: RADV latency, ANV and NVK cycle count, Turnip cycles
-                   // stalled, Honeykrisp ALU cycles. Comparable on one device only.
+                   // stalled, Honeykrisp ALU cycles, PanVK the busiest unit's. Comparable on one device only.
     std::optional<double> throughput{};  // RADV: busy cycles a wave (inverse throughput)
     std::optional<double> code_size{};   // bytes (Turnip: dwords)
 };
@@ -31,6 +32,12 @@ struct Compiled {
 /// PanVK and any other that says "spill"): registers a lane, spilled registers or scratch, subgroups in
 /// flight, instructions, and the compiler's own estimate of cycles.
 std::vector<Compiled> summarize(const std::vector<PipelineStatistic>& statistics);
+
+/// What PanVK writes of a shader on standard error, where BIFROST_MESA_DEBUG=shaderdb asks for it, instead of
+/// telling it through Vulkan: "SHADER-DB: MESA_SHADER_COMPUTE shader: 718 inst, 102.000000 cycles, ..., 6:44
+/// spills:fills". The last such line of the text as statistics named inst, cycles, ..., spills, fills; empty
+/// when there is none.
+std::vector<PipelineStatistic> shader_db_statistics(std::string_view text);
 
 /// One row of the table of a device.
 struct Row {
