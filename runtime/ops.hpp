@@ -112,6 +112,10 @@ void softmax_forward(Plan&, const std::string& label, const Tensor& probabilitie
 /// uint32.
 void top_k(Plan&, const std::string& label, const Tensor& values, const Tensor& indices, const Tensor& input);
 
+/// output(N,T) = input(T,N)^T, and zeros in its columns from T up to the next multiple of 4. (fp16) Pitches
+/// are multiples of 4, N is anything; T may be a run-time extent, columns beyond it stay.
+void transpose(Plan&, const std::string& label, const Tensor& output, const Tensor& input);
+
 /// output = input, converted between fp32 and fp16 (round to nearest even). Same shape.
 void cast(Plan&, const std::string& label, const Tensor& output, const Tensor& input);
 

@@ -9,7 +9,8 @@
 // all lanes and then load it once, as a scalar: ROWS rows by one column an invocation, lanes along N. Within a round of the
 // loop everything is at a uniform offset from one pointer; no shared memory, no barriers, no divergent branches around it.
 //
-// Rows of A from M on are read, within Plan::read_slack of its end, and not used.
+// Rows of A from M on are read, within Plan::read_slack of its end, and not used. A row of A or B ends with zeros up to the
+// next multiple of four elements. The other orientations come here with transposed operands (runtime/ops/matmul.cpp).
 #define MATMUL_CONSTANTS 2
 #define QUAD_STORES
 #include "shaders/matmul.glsl"
@@ -39,7 +40,7 @@ void main() {
     float acc[ROWS];
     [[unroll]] for (uint r = 0; r < ROWS; r++) acc[r] = 0;
     // Four steps of four elements each time round: every round blends all sums with the execution mask.
-    const uint steps = p.k / 4;
+    const uint steps = (extent(p.k, p.k_symbol) + 3) / 4;
     const uint whole = steps & ~3u;
     for (uint k4 = 0; k4 < whole; k4 += 4) {
         Elements4 x = ELEMENTS_AT(a, row, p.a_pitch4, k4), y = ELEMENTS_AT(b, b_row, p.b_pitch4, k4);

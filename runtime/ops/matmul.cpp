@@ -125,6 +125,21 @@ const Shape& shape_of(const Kernel& kernel, Type type) {
     return variants.shapes[size_t(&kernel - variants.kernels.data())];
 }
 
+/// Whether the copies of transposed operands that the pointer variants need cost little beside the product:
+/// an element of B(K,N) is multiplied M times, an element of A(K,M) N times.
+bool pays_to_transpose(const MatmulProblem& problem) {
+    constexpr uint32_t often = 64;
+    switch (problem.orientation) {
+        case Orientation::nt:
+            return true;
+        case Orientation::nn:
+            return problem.m >= often;
+        case Orientation::tn:
+            return problem.m >= often && problem.n >= often;
+    }
+    return false;
+}
+
 /// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
 /// over.
 bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
@@ -141,6 +156,7 @@ bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulPro
             return tiles >= 32;
         }
         case Algorithm::pointer:
+            return cpu && (shape.rows <= 4 || problem.m > 4) && pays_to_transpose(problem);
         case Algorithm::texel:
             return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::plain:
@@ -155,6 +171,24 @@ uint64_t a_elements(const MatmulProblem& p) {
 
 uint64_t b_elements(const MatmulProblem& p) {
     return uint64_t(p.orientation == Orientation::nt ? p.n : p.k) * p.b_pitch;
+}
+
+/// The pitch of a transposed copy of `rows` rows: whole cache lines, and an odd number of them, since rows a
+/// power of two apart would share few places of a cache.
+uint32_t transposed_pitch(uint32_t rows, Type type) {
+    const uint32_t line = 64 / size_of(type);
+    return ((rows + line - 1) / line | 1) * line;
+}
+
+bool supports_pointers(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& p) {
+    const auto copy_fits = [&](uint32_t rows) {
+        return uint64_t(rows + shape.rows) * transposed_pitch(p.k, p.type) * size_of(p.type) <=
+               capabilities.max_storage_buffer_range;
+    };
+    if (p.orientation == Orientation::tn) return copy_fits(p.m) && copy_fits(p.n);
+    // Rows that are read past the end of A.
+    const uint64_t past = uint64_t(shape.rows - 1) * p.a_pitch * size_of(p.type);
+    return past <= Plan::read_slack && (p.orientation == Orientation::nt || copy_fits(p.n));
 }
 
 /// The dimensions of a call, as extents.
@@ -248,12 +282,9 @@ uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a,
     return shape_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
 }
 
-void append_one(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
-                const MatmulOptions& options) {
-    const Dimensions d = check_shapes(label, c, a, b, options);
+void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
+                     const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
     const Tensor residual = options.residual != nullptr ? *options.residual : plan.counts();
-    const MatmulProblem problem = problem_of(d, c, a, b, options);
-    const Kernel& kernel = choose_matmul(plan.capabilities(), plan.choices(), problem);
     const Shape& shape = shape_of(kernel, a.type);
     Dispatch dispatch;
     dispatch.kernel = &kernel;
@@ -273,6 +304,30 @@ void append_one(Plan& plan, const std::string& label, const Tensor& c, const Ten
     plan.append(std::move(dispatch));
 }
 
+/// A copy of t^T whose rows are whole tiles, so that nothing is read past its end.
+Tensor transposed(Plan& plan, const std::string& label, const Tensor& t, uint32_t tile_rows) {
+    const uint32_t rows = (t.columns + tile_rows - 1) / tile_rows * tile_rows;
+    Tensor copy = plan.temporary(label, rows, transposed_pitch(t.rows.capacity, t.type), t.type);
+    transpose(plan, label, copy, t);
+    copy.columns = t.rows.capacity;
+    return copy;
+}
+
+void append_one(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
+                const MatmulOptions& options) {
+    const Dimensions d = check_shapes(label, c, a, b, options);
+    const Kernel& kernel =
+        choose_matmul(plan.capabilities(), plan.choices(), problem_of(d, c, a, b, options));
+    const Shape& shape = shape_of(kernel, a.type);
+    if (shape.algorithm != Algorithm::pointer || options.orientation == Orientation::nt)
+        return append_dispatch(plan, label, kernel, d, c, a, b, options);
+    const bool tn = options.orientation == Orientation::tn;
+    MatmulOptions nt = options;
+    nt.orientation = Orientation::nt;
+    const Tensor a_rows = tn ? transposed(plan, label + " A^T", a, shape.rows) : a;
+    append_dispatch(plan, label, kernel, d, c, a_rows, transposed(plan, label + " B^T", b, 1), nt);
+}
+
 }  // namespace
 
 std::span<const Kernel> matmul_kernels(Type type) {
@@ -281,12 +336,9 @@ std::span<const Kernel> matmul_kernels(Type type) {
 
 bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem) {
     const Shape& shape = shape_of(kernel, problem.type);
-    // Rows that the pointer variants read past the end of A.
-    const uint64_t past = uint64_t(shape.rows - 1) * problem.a_pitch * size_of(problem.type);
-    const bool pointers = problem.orientation == Orientation::nt && past <= Plan::read_slack;
     switch (shape.algorithm) {
         case Algorithm::pointer:
-            return pointers;
+            return supports_pointers(shape, capabilities, problem);
         case Algorithm::texel:
             return std::max(a_elements(problem), b_elements(problem)) / 4 <= capabilities.max_texel_elements;
         case Algorithm::tiled:
