@@ -46,6 +46,10 @@ uint32_t storage_buffers(const Kernel& kernel) {
         std::count(kernel.bindings.begin(), kernel.bindings.end(), BindingKind::storage));
 }
 
+bool keeps_in_registers(const Capabilities& capabilities, const Requirements& r) {
+    return capabilities.registers == 0 || r.registers <= capabilities.registers;
+}
+
 static std::string missing(const Capabilities& c, const Kernel& kernel) {
     const uint32_t wanted = kernel.required_subgroup_size;
     if (wanted > 0 &&
@@ -84,13 +88,19 @@ const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities& c
                             const KernelChoices& choices) {
     if (const Kernel* forced = forced_kernel(table, capabilities, choices)) return *forced;
     std::string reasons;
+    const Kernel* spilling = nullptr;
     for (const Kernel& kernel : table) {
         std::string reason = missing(capabilities, kernel);
         if (reason.empty() && kernel.requirements.cpu_only && capabilities.device_class != DeviceClass::cpu)
             reason = "is for CPU drivers";
-        if (reason.empty()) return kernel;
+        if (reason.empty()) {
+            if (keeps_in_registers(capabilities, kernel.requirements)) return kernel;
+            if (spilling == nullptr) spilling = &kernel;
+            continue;
+        }
         reasons += fmt::format("; {} {}", kernel.name, reason);
     }
+    if (spilling != nullptr) return *spilling;
     fail(ErrorCode::unsupported, "no {} kernel for {}{}", table.empty() ? "such" : table.front().op,
          capabilities.device_name, reasons);
 }

@@ -46,11 +46,17 @@ struct Requirements {
     bool texel_buffers = false;
     bool cpu_only = false;  // shaped for CPU drivers; wrong choice, though not wrong results, elsewhere
     bool cooperative_matrix = false;
+    uint32_t registers = 0;  // 32-bit ones an invocation keeps in use, 0: few; with fewer, results are right
+                             // but the kernel spills to memory, so it is not chosen where others can do it
 };
 
-/// True when a device with these capabilities can run something that requires r (cpu_only is a matter of
-/// choice: it does not make a kernel impossible). `why`, if given, receives the first thing that is missing.
+/// True when a device with these capabilities can run something that requires r (cpu_only and registers are
+/// matters of choice: they do not make a kernel impossible). `why`, if given, receives the first thing that
+/// is missing.
 bool satisfies(const Capabilities& capabilities, const Requirements& r, std::string* why = nullptr);
+
+/// False when something that requires r would spill on a device with these capabilities.
+bool keeps_in_registers(const Capabilities& capabilities, const Requirements& r);
 
 /// One variant of one op.
 struct Kernel {
@@ -78,7 +84,8 @@ using KernelChoices = std::map<std::string, std::string, std::less<>>;
 const Kernel* forced_kernel(std::span<const Kernel> table, const Capabilities&, const KernelChoices&);
 
 /// The first variant of the table that the device can run, passing over cpu_only variants unless the device
-/// is a CPU, or the forced one. Throws unsupported when none fits.
+/// is a CPU, and over those that spill unless nothing else is left; or the forced one. Throws unsupported
+/// when none fits.
 const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities&, const KernelChoices&);
 
 }  // namespace vkbert

@@ -10,9 +10,11 @@ namespace {
 enum Driver : uint32_t {
     intel_windows = 5,
     qualcomm = 8,
+    arm = 9,
     llvmpipe = 13,
     moltenvk = 14,
     turnip = 18,
+    panvk = 20,
     honeykrisp = 26,
 };
 constexpr uint32_t amd = 0x1002, intel = 0x8086;
@@ -99,6 +101,12 @@ constexpr Workaround all[] = {
      "Old Adreno drivers that lack 16-bit storage compute fp16 wrongly (seen by ncnn).",
      [](const Capabilities& c) { return c.driver_id == qualcomm && !c.storage_16bit; },
      [](Capabilities& c) { c.fp16_arithmetic = false; }},
+    {"mali-registers",
+     "Mali GPUs since Bifrost give a thread 64 registers, and no Vulkan query says so: PanVK of Mesa 25.0.7 "
+     "(tools/lab) spills "
+     "the larger matmul tiles and subgroup reductions of pairs.",
+     [](const Capabilities& c) { return c.driver_id == arm || c.driver_id == panvk; },
+     [](Capabilities& c) { c.registers = 64; }},
 };
 
 }  // namespace

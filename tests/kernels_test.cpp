@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "runtime/ops/matmul.hpp"
 #include "tests/refusal.hpp"
 
 using namespace vkbert;
@@ -117,6 +118,26 @@ TEST(ChooseKernel, TakesTheFirstThatFits) {
     EXPECT_EQ(choose_kernel(kernels, c, {}).name, "held");
 }
 
+TEST(ChooseKernel, PassesOverWhatSpillsUnlessNothingElseIsLeft) {
+    auto kernels = table();
+    kernels[0].requirements.registers = 128;
+    kernels[2].requirements.registers = 65;
+    kernels[3].requirements.registers = 64;
+    Capabilities c = capable();
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "matrix") << "0: enough registers for all";
+    c.registers = 128;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "matrix");
+    c.registers = 65;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled");
+    c.registers = 64;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "plain");
+    EXPECT_EQ(choose_kernel(kernels, c, {{"matmul", "matrix"}}).name, "matrix") << "spilling is no error";
+    c.registers = 32;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "matrix");
+    EXPECT_TRUE(satisfies(c, kernels[0].requirements));
+    EXPECT_FALSE(keeps_in_registers(c, kernels[0].requirements));
+}
+
 TEST(ChooseKernel, RequiredSubgroupSizeMustBePossible) {
     const auto kernels = table();
     Capabilities c = capable();
@@ -195,4 +216,18 @@ TEST(ForcedKernel, UnknownNamesAndImpossibleKernels) {
                     },
                     ErrorCode::unsupported),
                 HasSubstr("kernel matmul=tiled cannot run on Test GPU: needs 16384 bytes of shared memory"));
+}
+
+TEST(ChooseMatmul, TakesSmallTilesWhereRegistersAreFew) {
+    ops::MatmulProblem problem{.m = 1024, .n = 768, .k = 768, .a_pitch = 768, .b_pitch = 768};
+    for (const Type type : {Type::fp32, Type::fp16}) {
+        problem.type = type;
+        Capabilities c = capable();
+        c.device_class = DeviceClass::integrated;
+        c.max_storage_buffers = 16;
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64");
+        c.registers = 64;
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_32");
+        EXPECT_EQ(ops::choose_matmul(c, {{"matmul", "tiled_128"}}, problem).name, "tiled_128");
+    }
 }

@@ -54,6 +54,7 @@ const Row rows[] = {
     {"Honeykrisp", 26, 0x10005, "Mesa 26.1.6", 32, 32, integrated, false, false, false, true},
     {"MoltenVkApple", 14, 0x106B, "1.3.0", 32, 32, integrated, false, false, false, true},
     {"MaliProprietary", 9, 0x13B5, "v1.r44", 16, 16, integrated, true, false, false, false},
+    {"MaliPanVk", 20, 0x13B5, "Mesa 25.0.7", 16, 16, integrated, true, false, false, false},
 };
 
 Capabilities device(const Row& row) {
@@ -82,6 +83,7 @@ TEST_P(Drivers, FactsAreAsExpected) {
         EXPECT_EQ(c.texel_kernels_broken, GetParam().texel_broken);
         EXPECT_EQ(c.cooperative_matrix_broken, GetParam().matrix_broken);
         EXPECT_EQ(c.full_subgroups, GetParam().driver != 18);
+        EXPECT_EQ(c.registers, GetParam().vendor == 0x13B5 ? 64u : 0u);
         EXPECT_TRUE(c.subgroup_arithmetic && c.subgroup_shuffle && c.fp16_arithmetic);
     }
 }
