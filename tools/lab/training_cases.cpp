@@ -93,6 +93,11 @@ void add_feed_forward(std::vector<Case>& cases, Type type) {
                          ops::column_sums(plan, "d_bias", plan.persistent("d_bias", 1u, wide),
                                           plan.persistent("d_y", rows, wide, type));
                      }});
+    cases.push_back({"transpose", name, [=](Plan& plan) {
+                         const Extent rows = plan.symbol("tokens", tokens);
+                         ops::transpose(plan, "d_y^T", plan.persistent("d_y^T", wide, tokens, type),
+                                        plan.persistent("d_y", rows, wide, type));
+                     }});
 }
 
 Case scatter_rows(std::string_view op, Type from, Type to) {
