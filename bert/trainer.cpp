@@ -1,6 +1,7 @@
 #include "bert/trainer.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include "runtime/error.hpp"
 
@@ -35,26 +36,40 @@ void Trainer::load(const std::filesystem::path& folder) {
 }
 
 StepReport Trainer::step(std::span<const Example> examples, const ExampleBatch& batch, double learning_rate) {
-    std::vector<PackedExamples> packed(batch.micro_batches.size());
+    using Clock = std::chrono::steady_clock;
+    const auto begin = Clock::now();
+    Clock::duration on_device{};
     StepReport report;
+    const auto pack = [&](size_t i) {
+        PackedExamples packed;
+        for (const uint32_t index : batch.micro_batches[i]) packed.add(examples[index], index);
+        return packed;
+    };
     uint64_t counted = 0;
-    for (size_t i = 0; i < packed.size(); ++i) {
-        for (const uint32_t index : batch.micro_batches[i]) packed[i].add(examples[index], index);
-        counted += counted_losses(packed[i]);
-        report.tokens += packed[i].batch.tokens();
-    }
+    for (const auto& micro_batch : batch.micro_batches)
+        for (const uint32_t index : micro_batch) counted += counted_losses(examples[index]);
     optimizer_.set(learning_rate, counted);
-    uint32_t step = dropout_step();
-    for (const PackedExamples& micro_batch : packed) {
-        pass_.set_input(micro_batch, {options_.seed, step++});
-        pass_.wait(pass_.submit());
+    uint32_t dropout = dropout_step();
+    PackedExamples packed = pack(0), next;
+    for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
+        report.tokens += packed.batch.tokens();
+        pass_.set_input(packed, {options_.seed, dropout++});
+        const auto submitted = Clock::now();
+        const uint64_t ticket = pass_.submit();
+        if (i + 1 < batch.micro_batches.size()) next = pack(i + 1);  // while the device works
+        pass_.wait(ticket);
+        on_device += Clock::now() - submitted;
         report.loss += pass_.loss_sum();
+        packed = std::move(next);
     }
+    const auto submitted = Clock::now();
     optimizer_.run();
+    on_device += Clock::now() - submitted;
     const TrainingScalars& scalars = scalars_.host();
     report.loss /= double(std::max<uint64_t>(counted, 1));
     report.gradient_norm = scalars.gradient_norm;
     report.skipped = scalars.overflow != 0;
+    report.host_seconds = std::chrono::duration<double>(Clock::now() - begin - on_device).count();
     return report;
 }
 

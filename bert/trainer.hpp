@@ -22,7 +22,8 @@ struct StepReport {
     double loss = 0;           // mean over the step's labels
     double gradient_norm = 0;  // before clipping
     uint64_t tokens = 0;
-    bool skipped = false;  // the gradient was not finite: fp16 with too large a loss scale
+    double host_seconds = 0;  // of the step, while the device had nothing to do
+    bool skipped = false;     // the gradient was not finite: fp16 with too large a loss scale
 };
 
 class Trainer {

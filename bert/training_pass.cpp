@@ -168,12 +168,10 @@ double TrainingPass::loss_sum() {
     return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
-uint64_t counted_losses(const PackedExamples& e) {
-    const auto counted = [](const std::vector<uint32_t>& labels) {
-        return labels.size() - size_t(std::ranges::count(labels, ignored_label));
-    };
-    return e.values.size() + counted(e.classes) + counted(e.token_labels) + counted(e.span_starts) +
-           counted(e.span_ends);
+uint64_t counted_losses(const Example& example) {
+    if (const auto* tokens = std::get_if<TokenLabels>(&example.label))
+        return tokens->labels.size() - size_t(std::ranges::count(tokens->labels, ignored_label));
+    return std::holds_alternative<SpanLabel>(example.label) ? 2 : 1;
 }
 
 }  // namespace vkbert

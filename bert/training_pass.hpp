@@ -87,8 +87,8 @@ class TrainingPass {
     size_t losses_ = 0;
 };
 
-/// Losses that the optimizer step counts in these examples: examples, tokens with a label, or (question
-/// answering) starts and ends. The loss is the mean over them.
-uint64_t counted_losses(const PackedExamples& examples);
+/// Losses that an optimizer step counts for an example: itself, its tokens with a label, or (question
+/// answering) its start and its end. The loss of a step is the mean over them.
+uint64_t counted_losses(const Example& example);
 
 }  // namespace vkbert

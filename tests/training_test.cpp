@@ -68,6 +68,15 @@ struct GoldenGradients {
     PackedExamples examples;
 };
 
+/// Labels that count.
+size_t counted(const PackedExamples& e) {
+    const auto labels = [](const std::vector<uint32_t>& all) {
+        return all.size() - size_t(std::ranges::count(all, ignored_label));
+    };
+    return e.values.size() + labels(e.classes) + labels(e.token_labels) + labels(e.span_starts) +
+           labels(e.span_ends);
+}
+
 /// A model, its gradients and one pass.
 struct Trained {
     Trained(const GoldenGradients& g, Precision precision, TrainingPassOptions options = {}) {
@@ -77,7 +86,7 @@ struct Trained {
         model = Model::load(device(), g.golden.config, g.golden.checkpoint, model_options);
         gradients = std::make_unique<WeightArena>(*model);
         scalars = std::make_unique<ScalarsBuffer>(device());
-        scalars->host().loss_weight[0] = 1.0f / float(counted_losses(g.examples));
+        scalars->host().loss_weight[0] = 1.0f / float(counted(g.examples));
         scalars->flush();
         options.max_tokens = g.examples.batch.tokens() + 9;
         options.max_sequences = g.examples.batch.sequences() + 2;
@@ -86,7 +95,7 @@ struct Trained {
     double run(const PackedExamples& examples, const DropoutState& dropout = {}) {
         pass->set_input(examples, dropout);
         pass->wait(pass->submit());
-        return pass->loss_sum() / double(counted_losses(examples));
+        return pass->loss_sum() / double(counted(examples));
     }
     std::vector<float> gradient(size_t row) {
         const Model::Place& place = model->place(row);

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <random>
 
 #include "bert/checkpoint.hpp"
+#include "bert/trainer.hpp"
 #include "runtime/error.hpp"
 #include "runtime/files.hpp"
 #include "tools/vkbert/bench_kernels.hpp"
@@ -25,7 +27,7 @@ struct BenchOptions {
     std::string kernel, shape = "base", lengths_file;
     uint32_t batch = 8, length = 128, repeat = 5;
     std::vector<uint32_t> rows;
-    bool batch_given = false, json = false;  // batch_given: --batch or --length
+    bool batch_given = false, json = false, train = false;  // batch_given: --batch or --length
 };
 
 /// Kernels are timed on at most so many tokens or rows, which no number in a plan overflows at.
@@ -78,6 +80,7 @@ double encoder_flops(const Config& c, const Batch& batch) {
 
 struct Measured {
     double seconds = 0, fastest = 0, flops = 0;
+    double host_seconds = 0;  // of a training step: while the device waits
     uint32_t tokens = 0, sequences = 0;
     uint64_t peak_bytes = 0;
     std::map<std::string, std::string> variants;  // of each op, the one that was used most
@@ -90,6 +93,10 @@ class Bench {
         : global_(global), options_(options), device_(open_device(global)) {
         ModelOptions model;
         model.precision = precision_of(global);
+        if (options.train) {
+            model.head = Head::sequence_classification;
+            model.missing_head = MissingHead::initialise;
+        }
         if (global.model.empty()) {
             model_ = Model::random(*device_, config_of_shape(options.shape), global.seed, model);
         } else {
@@ -112,8 +119,30 @@ class Bench {
     }
 
   private:
-    /// Median of the timed steps: input in, one run, pooled vectors out.
     Measured measure(const Batch& batch) {
+        Measured m = options_.train ? measure_training(batch) : measure_forward(batch);
+        m.tokens = batch.tokens(), m.sequences = batch.sequences();
+        m.peak_bytes = device_->peak_allocated_bytes();
+        m.ceilings.bytes_per_second = measure_copy_bandwidth(*device_);
+        m.ceilings.flops_per_second = measure_fma_rate(*device_);
+        return m;
+    }
+
+    /// Median and fastest of the steps, two to warm up left out.
+    void time_steps(Measured& m, const std::function<void()>& step) const {
+        std::vector<double> seconds;
+        for (uint32_t i = 0; i < options_.repeat + 2; ++i) {
+            const auto begin = std::chrono::steady_clock::now();
+            step();
+            const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+            if (i >= 2) seconds.push_back(time.count());
+        }
+        std::ranges::sort(seconds);
+        m.seconds = seconds[seconds.size() / 2], m.fastest = seconds.front();
+    }
+
+    /// Input in, one run, pooled vectors out.
+    Measured measure_forward(const Batch& batch) {
         SessionOptions options;
         options.output = vkbert::Output::sentence;
         options.max_tokens = batch.tokens(), options.max_sequences = batch.sequences();
@@ -121,23 +150,46 @@ class Bench {
         Session session(*model_, options);
         model_->pipelines().save();
         Measured m;
-        std::vector<double> seconds;
-        for (uint32_t step = 0; step < options_.repeat + 2; ++step) {
-            const auto begin = std::chrono::steady_clock::now();
+        time_steps(m, [&] {
             session.set_input(batch);
             session.run();
             session.read();
-            const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-            if (step >= 2) seconds.push_back(time.count());  // two to warm up
-        }
-        std::ranges::sort(seconds);
-        m.seconds = seconds[seconds.size() / 2], m.fastest = seconds.front();
+        });
         m.flops = encoder_flops(model_->config(), batch);
-        m.tokens = batch.tokens(), m.sequences = batch.sequences();
-        m.peak_bytes = device_->peak_allocated_bytes();
         m.variants = variants(session.plan());
-        m.ceilings.bytes_per_second = measure_copy_bandwidth(*device_);
-        m.ceilings.flops_per_second = measure_fma_rate(*device_);
+        return m;
+    }
+
+    /// Forward, backward and optimizer on one micro-batch, with the model's dropout.
+    Measured measure_training(const Batch& batch) {
+        const Config& config = model_->config();
+        std::vector<Example> examples(batch.sequences());
+        ExampleBatch step;
+        step.micro_batches.emplace_back();
+        for (uint32_t s = 0; s < batch.sequences(); ++s) {
+            const auto at = [&](const std::vector<uint32_t>& v, uint32_t i) {
+                return v.begin() + batch.offsets[i];
+            };
+            examples[s].sequences = {
+                {{at(batch.ids, s), at(batch.ids, s + 1)}, {at(batch.types, s), at(batch.types, s + 1)}}};
+            examples[s].label = ClassLabel{s % config.num_labels()};
+            step.micro_batches[0].push_back(s);
+        }
+        TrainerOptions options;
+        options.pass.max_tokens = batch.tokens(), options.pass.max_sequences = batch.sequences();
+        options.pass.hidden_dropout = config.hidden_dropout_prob;
+        options.pass.attention_dropout = config.attention_probs_dropout_prob;
+        options.pass.classifier_dropout = config.classifier_dropout.value_or(config.hidden_dropout_prob);
+        options.pass.kernels = parse_kernel_choices(global_.kernels);
+        Trainer trainer(*model_, options);
+        model_->pipelines().save();
+        Measured m;
+        std::vector<double> host;
+        time_steps(m, [&] { host.push_back(trainer.step(examples, step, 1e-5).host_seconds); });
+        std::ranges::sort(host);
+        m.host_seconds = host[host.size() / 2];
+        m.flops = 3 * encoder_flops(config, batch);
+        m.variants = variants(trainer.pass().plan());
         return m;
     }
 
@@ -157,6 +209,7 @@ class Bench {
         JsonLine line;
         line.field("tokens_per_second", m.tokens / m.seconds).field("seconds_per_step", m.seconds);
         line.field("fastest_step", m.fastest).field("tokens", m.tokens).field("sequences", m.sequences);
+        if (options_.train) line.field("host_seconds", m.host_seconds);
         line.field("flops", m.flops).field("flops_per_second", m.flops / m.seconds);
         line.field("ceiling_flops_per_second", m.ceilings.flops_per_second);
         line.field("ceiling_bytes_per_second", m.ceilings.bytes_per_second);
@@ -261,6 +314,7 @@ void add_bench_command(CLI::App& app, Context& context) {
         ->add_option("--lengths", options->lengths_file,
                      "Read the sequences' lengths from this file, one a line")
         ->type_name("FILE");
+    command->add_flag("--train", options->train, "Training steps: forward, backward and optimizer");
     command->add_flag("--json", options->json, "One JSON object instead of text");
     command->footer(R"(Examples:
   vkbert bench --shape base --batch 8 --length 128 --json
@@ -269,7 +323,7 @@ void add_bench_command(CLI::App& app, Context& context) {
   vkbert bench attention --batch 8 --length 128 --json
   {"op":"attention_forward","case":"8 x 128 tokens, 12 heads of 64","variant":"tiled","chosen":true,...}
 
-Without KERNEL a model's forward pass is timed. The variants of a kernel take turns, so that a slow moment of
+Without KERNEL a model's forward pass is timed, or a whole training step. The variants of a kernel take turns, so that a slow moment of
 the machine falls on all of them; --kernel OP=VARIANT times only that one.)");
     command->callback([&context, options, command] {
         options->batch_given = command->count("--batch") + command->count("--length") > 0;
