@@ -12,30 +12,42 @@ uint32_t first_row(Head head, const Batch& batch, uint32_t sequence) {
     return by_token ? batch.offsets[sequence] : sequence;
 }
 
-}  // namespace
-
-Evaluation::Evaluation(Model& model, std::span<const Example> examples, const EvaluationOptions& options)
-    : model_(model), examples_(examples) {
+SessionOptions session_options(const Capabilities& capabilities, const Config& config, Precision precision,
+                               std::span<const Example> examples, const EvaluationOptions& options) {
     uint32_t longest = 1, most = 1;
-    uint64_t tokens = 0, sequences = 0;
+    uint64_t tokens = 1, sequences = 1;
     for (const Example& example : examples) {
         longest = std::max(longest, example.tokens());
         most = std::max(most, uint32_t(example.sequences.size()));
         tokens += example.tokens(), sequences += example.sequences.size();
     }
-    const uint32_t allowed =
-        Session::max_tokens(model.device().capabilities(), model.config(), model.precision());
-    batches_.batch_size = uint32_t(std::max<size_t>(examples.size(), 1));
-    batches_.token_budget = std::max(
-        longest, uint32_t(std::min<uint64_t>({options.max_tokens, allowed, std::max<uint64_t>(tokens, 1)})));
-    batches_.sequence_limit =
-        std::max(most, uint32_t(std::min<uint64_t>(options.max_sequences, std::max<uint64_t>(sequences, 1))));
-    batches_.shuffle = false;
+    const uint64_t allowed = Session::max_tokens(capabilities, config, precision);
     SessionOptions session;
     session.output = Output::logits;
-    session.max_tokens = batches_.token_budget, session.max_sequences = batches_.sequence_limit;
-    session.causal = model.config().is_decoder;
+    session.max_tokens =
+        std::max(longest, uint32_t(std::min<uint64_t>({options.max_tokens, allowed, tokens})));
+    session.max_sequences = std::max(most, uint32_t(std::min<uint64_t>(options.max_sequences, sequences)));
+    session.causal = config.is_decoder;
     session.kernels = options.kernels;
+    return session;
+}
+
+}  // namespace
+
+uint64_t Evaluation::planned_bytes(const Capabilities& capabilities, const Config& config,
+                                   const ModelOptions& model, std::span<const Example> examples,
+                                   const EvaluationOptions& options) {
+    return Session::planned_bytes(capabilities, config, model,
+                                  session_options(capabilities, config, model.precision, examples, options));
+}
+
+Evaluation::Evaluation(Model& model, std::span<const Example> examples, const EvaluationOptions& options)
+    : model_(model), examples_(examples) {
+    const SessionOptions session =
+        session_options(model.device().capabilities(), model.config(), model.precision(), examples, options);
+    batches_.batch_size = uint32_t(std::max<size_t>(examples.size(), 1));
+    batches_.token_budget = session.max_tokens, batches_.sequence_limit = session.max_sequences;
+    batches_.shuffle = false;
     session_ = std::make_unique<Session>(model, session);
 }
 

@@ -23,6 +23,10 @@ class Evaluation {
     /// Sizes shrink to what the device allows and the examples need; an example that is larger raises them.
     Evaluation(Model& model, std::span<const Example> examples, const EvaluationOptions& options = {});
 
+    /// Device memory beside the model's; computed without a device.
+    static uint64_t planned_bytes(const Capabilities&, const Config&, const ModelOptions&,
+                                  std::span<const Example> examples, const EvaluationOptions&);
+
     /// receive(example, logits), in the order of the examples; logits row-major: classification (C),
     /// regression (1), tagging (t,C), answering (t,2) with start and end, multiple choice (choices).
     /// Scorer::add takes them.

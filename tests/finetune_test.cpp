@@ -59,7 +59,7 @@ class Finetune : public testing::Test {
                                      "constant",
                                      "--warmup",
                                      "0",
-                                     "--quiet",
+
                                      "--device",
                                      device().capabilities().device_name};
         for (size_t i = 0; i < more.size(); ++i) {  // an option given again takes the place of the first
@@ -161,6 +161,29 @@ TEST_F(Finetune, ResumesWithTheBitsOfARunThatWasNotInterrupted) {
     EXPECT_FALSE(std::filesystem::exists(b + "/checkpoint-8.part"));
     EXPECT_TRUE(std::filesystem::exists(b + "/checkpoint-12/optimizer.safetensors"));
     EXPECT_FALSE(std::filesystem::exists(b + "/checkpoint-7"));
+}
+
+TEST_F(Finetune, KeepsToAMemoryLimitWithTheSameLosses) {
+    const auto bytes_after = [](const std::string& text, const std::string& before) {
+        return std::stoull(text.substr(text.find(before) + before.size()));
+    };
+    const std::vector<std::string> common{"--max-steps", "3", "--dropout", "0", "--verbose"};
+    ASSERT_EQ(run("a", common).exit_code, 0);
+    auto limited = common;
+    limited.insert(limited.end(), {"--memory-limit", "4000000"});
+    const ProgramResult result = run("b", limited);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    const double predicted = double(bytes_after(run("c", common).err, "device memory: "));
+    const ProgramResult again = run("d", limited);
+    const double used =
+        double(bytes_after(again.err.substr(again.err.rfind("device memory: ")), "device memory: "));
+    EXPECT_LE(used, 4000000);
+    EXPECT_GT(predicted, 4000000) << "the limit means nothing here";
+    EXPECT_NEAR(used, double(bytes_after(again.err, "device memory: ")), 0.02 * used);
+    const auto whole = metrics("a"), small = metrics("b");
+    for (size_t i = 0; i < 3; ++i)
+        EXPECT_NEAR(whole[i].at("loss").get<double>(), small[i].at("loss").get<double>(), 1e-4) << i;
+    EXPECT_EQ(run("e", {"--memory-limit", "100000"}).exit_code, 4);
 }
 
 TEST_F(Finetune, SaysWhatIsWrong) {

@@ -38,6 +38,9 @@ class FinetuneRun {
     void load_data();
     void load_model();
     TrainerOptions trainer_options() const;
+    EvaluationOptions evaluation_options(const TrainerOptions& trainer) const;
+    uint64_t planned_bytes(const ModelOptions& model, const TrainerOptions& trainer) const;
+    void fit_memory(const ModelOptions& model, TrainerOptions& trainer) const;
     void plan_steps();
     std::string settings() const;
     void resume();

@@ -79,6 +79,44 @@ TrainerOptions FinetuneRun::trainer_options() const {
     return t;
 }
 
+EvaluationOptions FinetuneRun::evaluation_options(const TrainerOptions& trainer) const {
+    EvaluationOptions options;
+    options.kernels = trainer.pass.kernels;
+    options.max_tokens = std::min(options.max_tokens, trainer.pass.max_tokens);
+    return options;
+}
+
+uint64_t FinetuneRun::planned_bytes(const ModelOptions& model, const TrainerOptions& trainer) const {
+    const Capabilities& c = device_->capabilities();
+    uint64_t bytes =
+        Model::planned_bytes(c, config_, model) + Trainer::planned_bytes(c, config_, model, trainer);
+    if (eval_)
+        bytes += Evaluation::planned_bytes(c, config_, model, eval_->examples, evaluation_options(trainer));
+    return bytes;
+}
+
+/// Smaller micro-batches, and then recomputation, until a memory limit is kept: the gradient stays the same.
+void FinetuneRun::fit_memory(const ModelOptions& model, TrainerOptions& trainer) const {
+    uint32_t longest = 1;
+    for (const Example& example : train_.examples) longest = std::max(longest, example.tokens());
+    const uint64_t limit = device_->memory_limit();
+    uint64_t bytes = planned_bytes(model, trainer);
+    for (; limit != 0 && bytes > limit; bytes = planned_bytes(model, trainer)) {
+        if (trainer.pass.max_tokens > longest)
+            trainer.pass.max_tokens = std::max(longest, trainer.pass.max_tokens * 3 / 4);
+        else if (!trainer.pass.recompute)
+            trainer.pass.recompute = true;
+        else
+            fail(ErrorCode::out_of_memory,
+                 "--memory-limit: {} are needed for micro-batches of one example, even with recomputation",
+                 human_bytes(double(bytes)));
+    }
+    if (global_.verbose)
+        message(global_, fmt::format("device memory: {} bytes predicted, for micro-batches of {} tokens{}",
+                                     bytes, trainer.pass.max_tokens,
+                                     trainer.pass.recompute ? ", layers computed again" : ""));
+}
+
 void FinetuneRun::load_model() {
     device_ = open_device(global_);
     ModelOptions options;
@@ -86,25 +124,18 @@ void FinetuneRun::load_model() {
     options.head = task_.head();
     options.missing_head = MissingHead::initialise;
     options.seed = global_.seed;
-    const TrainerOptions trainer = trainer_options();
-    if (global_.verbose)
-        message(global_,
-                fmt::format("device memory: {} bytes predicted",
-                            Model::planned_bytes(device_->capabilities(), config_, options) +
-                                Trainer::planned_bytes(device_->capabilities(), config_, options, trainer)));
+    TrainerOptions trainer = trainer_options();
+    fit_memory(options, trainer);
     model_ = Model::load(*device_, config_, Checkpoint::open(folder_), options);
     trainer_ = std::make_unique<Trainer>(*model_, trainer);
-    model_->pipelines().save();
     BatchOptions batches;
     batches.batch_size = options_.batch_size;
     batches.token_budget = trainer.pass.max_tokens, batches.sequence_limit = trainer.pass.max_sequences;
     batches.seed = global_.seed;
     stream_ = std::make_unique<BatchStream>(train_.examples, batches);
-    if (!eval_) return;
-    EvaluationOptions sizes;
-    sizes.kernels = trainer.pass.kernels;
-    sizes.max_tokens = std::max(trainer.pass.max_tokens, 1024u);
-    evaluation_ = std::make_unique<Evaluation>(*model_, eval_->examples, sizes);
+    if (eval_)
+        evaluation_ = std::make_unique<Evaluation>(*model_, eval_->examples, evaluation_options(trainer));
+    model_->pipelines().save();
 }
 
 void FinetuneRun::plan_steps() {
@@ -211,6 +242,9 @@ void FinetuneRun::run() {
         if (last || progress_.step % (options_.eval_every ? options_.eval_every : epoch) == 0) evaluate();
         if (last || progress_.step % (options_.save_every ? options_.save_every : epoch) == 0) save();
     }
+    if (global_.verbose)
+        message(global_,
+                fmt::format("device memory: {} bytes at most were used", device_->peak_allocated_bytes()));
     if (!options_.report.empty()) report();
 }
 
