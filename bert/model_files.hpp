@@ -6,6 +6,7 @@
 #include <span>
 
 #include "bert/model.hpp"
+#include "bert/weight_arena.hpp"
 
 namespace vkbert {
 
@@ -25,9 +26,15 @@ void write_parameters(const ParameterTable& table, const std::filesystem::path& 
 void read_parameters(const ParameterTable& table, const std::filesystem::path& path,
                      const std::string& prefix, const WriteParameter& write);
 
-/// The parameters of a model, in Hugging Face's spelling.
-void write_weights(Model& model, const std::filesystem::path& path);
-/// Puts them back, bit for bit.
-void read_weights(Model& model, const std::filesystem::path& path);
+/// Where the fp32 values of a model's weight lie: in the model, or in `master` for matrices that the model
+/// has in fp16.
+BufferRange fp32_range(const Model& model, const WeightArena* master, const std::string& weight);
+
+/// The parameters of a model, in Hugging Face's spelling and fp32. master: of a half-precision model.
+void write_weights(Model& model, const WeightArena* master, const std::filesystem::path& path);
+/// Puts them back, bit for bit, into the master weights too.
+void read_weights(Model& model, const WeightArena* master, const std::filesystem::path& path);
+/// Fills the master weights of a half-precision model from the checkpoint that it was loaded from.
+void read_master_weights(Model& model, const WeightArena& master, const Checkpoint& checkpoint);
 
 }  // namespace vkbert

@@ -19,7 +19,8 @@ struct Span {
     std::string first;
     uint64_t elements = 0;  // a multiple of 4
     bool decays = true;
-    float factor = 1;  // of the learning rate
+    float factor = 1;     // of the learning rate
+    bool halves = false;  // the model has them in fp16
 };
 
 /// 0 for the embeddings, 1 + n for layer n, 1 + L for what stands on the encoder.
@@ -59,7 +60,7 @@ std::vector<Span> spans_of(const std::vector<std::string>& order, const WeightTa
         }
         if (previous == nullptr || spans.back().decays != decays || spans.back().factor != factor ||
             !follows(*previous, name))
-            spans.push_back({name, 0, decays, factor});
+            spans.push_back({name, 0, decays, factor, weight.type == Type::fp16});
         else
             spans.back().elements = aligned(spans.back().elements * 4) / 4;
         spans.back().elements += (fp32_bytes(weight) + 15) / 16 * 4;
@@ -69,7 +70,7 @@ std::vector<Span> spans_of(const std::vector<std::string>& order, const WeightTa
 }
 
 struct Parts {
-    std::vector<Tensor> weights, gradients, first, second;  // by span
+    std::vector<Tensor> weights, halves, gradients, first, second;  // by span
     Tensor scalars;
 };
 
@@ -81,6 +82,9 @@ Parts append_update(Plan& plan, const std::vector<Span>& spans) {
             return plan.persistent(std::string(role) + " from " + span.first, 1u, uint32_t(span.elements));
         };
         parts.weights.push_back(flat("weights"));
+        parts.halves.push_back(span.halves ? plan.persistent("halves from " + span.first, 1u,
+                                                             uint32_t(span.elements), Type::fp16)
+                                           : Tensor{});
         parts.gradients.push_back(flat("gradients"));
         parts.first.push_back(flat("first moments"));
         parts.second.push_back(flat("second moments"));
@@ -88,7 +92,10 @@ Parts append_update(Plan& plan, const std::vector<Span>& spans) {
     ops::gradient_norm(plan, "gradient norm", parts.scalars, parts.gradients);
     for (size_t i = 0; i < spans.size(); ++i)
         ops::adamw(plan, "adamw", parts.weights[i], parts.gradients[i], parts.first[i], parts.second[i],
-                   parts.scalars, {.learning_rate_factor = spans[i].factor, .decays = spans[i].decays});
+                   parts.scalars,
+                   {.learning_rate_factor = spans[i].factor,
+                    .decays = spans[i].decays,
+                    .weights_fp16 = spans[i].halves ? &parts.halves[i] : nullptr});
     plan.finish();
     return parts;
 }
@@ -106,15 +113,15 @@ TrainingScalars& ScalarsBuffer::host() {
     return *reinterpret_cast<TrainingScalars*>(buffer_.mapped());
 }
 
-Optimizer::Optimizer(Model& model, const WeightArena& gradients, ScalarsBuffer& scalars,
-                     const OptimizerOptions& options)
+Optimizer::Optimizer(Model& model, const WeightArena* master, const WeightArena& gradients,
+                     ScalarsBuffer& scalars, const OptimizerOptions& options)
     : model_(model), scalars_(scalars), first_(model), second_(model) {
-    if (model.precision() != Precision::fp32) fail(ErrorCode::unsupported, "training works on fp32 weights");
     const auto follows = [&](const std::string& a, const std::string& b) {
         const auto next = [](const BufferRange& x, const BufferRange& y) {
             return x.buffer == y.buffer && aligned(x.offset + x.bytes) == y.offset;
         };
-        return next(model.weights().at(a).range, model.weights().at(b).range) &&
+        const Weight &x = model.weights().at(a), &y = model.weights().at(b);
+        return x.type == Type::fp32 && y.type == Type::fp32 && next(x.range, y.range) &&
                next(gradients.range(a), gradients.range(b)) && next(first_.range(a), first_.range(b)) &&
                next(second_.range(a), second_.range(b));
     };
@@ -127,7 +134,11 @@ Optimizer::Optimizer(Model& model, const WeightArena& gradients, ScalarsBuffer& 
         const auto bind = [&](const Tensor& tensor, BufferRange range) {
             bound[tensor.storage] = {range.buffer, range.offset, spans[i].elements * sizeof(float)};
         };
-        bind(parts.weights[i], model.weights().at(spans[i].first).range);
+        bind(parts.weights[i], fp32_range(model, master, spans[i].first));
+        if (spans[i].halves) {
+            const BufferRange range = model.weights().at(spans[i].first).range;
+            bound[parts.halves[i].storage] = {range.buffer, range.offset, spans[i].elements * 2};
+        }
         bind(parts.gradients[i], gradients.range(spans[i].first));
         bind(parts.first[i], first_.range(spans[i].first));
         bind(parts.second[i], second_.range(spans[i].first));

@@ -43,7 +43,8 @@ struct OptimizerOptions {
 class Optimizer {
   public:
     /// All must outlive the optimizer.
-    Optimizer(Model& model, const WeightArena& gradients, ScalarsBuffer& scalars,
+    /// master: of a half-precision model, whose halves are kept equal to it; else nullptr.
+    Optimizer(Model& model, const WeightArena* master, const WeightArena& gradients, ScalarsBuffer& scalars,
               const OptimizerOptions& options);
     ~Optimizer();
     Optimizer(const Optimizer&) = delete;

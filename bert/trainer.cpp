@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "bert/model_files.hpp"
 #include "runtime/error.hpp"
 
 namespace vkbert {
@@ -10,14 +11,21 @@ namespace vkbert {
 Trainer::Trainer(Model& model, const TrainerOptions& options)
     : model_(model),
       options_(options),
+      master_(model.precision() == Precision::fp16 ? std::optional<WeightArena>(model) : std::nullopt),
       gradients_(model),
-      scalars_(model.device()),
+      scalars_(model.device(), model.precision() == Precision::fp16 ? 65536.0f : 1.0f),
       pass_(model, gradients_, scalars_.range(), options.pass),
-      optimizer_(model, gradients_, scalars_, options.optimizer) {}
+      optimizer_(model, master(), gradients_, scalars_, options.optimizer) {}
+
+Trainer::Trainer(Model& model, const Checkpoint& checkpoint, const TrainerOptions& options)
+    : Trainer(model, options) {
+    if (master_) read_master_weights(model, *master_, checkpoint);
+}
 
 uint64_t Trainer::planned_bytes(const Capabilities& capabilities, const Config& config,
                                 const ModelOptions& model, const TrainerOptions& options) {
-    return 3 * WeightArena::planned_bytes(capabilities, config, model) + sizeof(TrainingScalars) +
+    const int arenas = model.precision == Precision::fp16 ? 4 : 3;
+    return arenas * WeightArena::planned_bytes(capabilities, config, model) + sizeof(TrainingScalars) +
            TrainingPass::planned_bytes(capabilities, config, model, options.pass) +
            Optimizer::planned_bytes(capabilities, config, model, options.optimizer);
 }

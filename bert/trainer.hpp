@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "bert/batches.hpp"
@@ -28,7 +29,11 @@ struct StepReport {
 
 class Trainer {
   public:
-    /// The model is trained in place; it must outlive the trainer and have a head with a loss.
+    /// The model is trained in place; it must outlive the trainer and have a head with a loss. A
+    /// half-precision model trains mixed: activations and their gradients in fp16, master weights from
+    /// `checkpoint`, which it was loaded from, and a dynamic loss scale (Micikevicius et al. 2018).
+    Trainer(Model& model, const Checkpoint& checkpoint, const TrainerOptions& options);
+    /// For a model in fp32.
     Trainer(Model& model, const TrainerOptions& options);
 
     /// Device memory of a trainer, beside the model's; computed without a device.
@@ -46,6 +51,8 @@ class Trainer {
     void load(const std::filesystem::path& folder);
 
     Model& model() { return model_; }
+    /// Of a half-precision model, else nullptr.
+    const WeightArena* master() const { return master_ ? &*master_ : nullptr; }
     TrainingPass& pass() { return pass_; }
     Optimizer& optimizer() { return optimizer_; }
 
@@ -54,6 +61,7 @@ class Trainer {
 
     Model& model_;
     TrainerOptions options_;
+    std::optional<WeightArena> master_;
     WeightArena gradients_;
     ScalarsBuffer scalars_;
     TrainingPass pass_;

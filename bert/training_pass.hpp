@@ -9,6 +9,7 @@
 #include "bert/batches.hpp"
 #include "bert/model.hpp"
 #include "bert/session.hpp"
+#include "bert/weight_arena.hpp"
 
 namespace vkbert {
 
@@ -28,19 +29,6 @@ struct TrainingPassOptions {
     uint32_t frozen = 0;
     bool profile = false;
     KernelChoices kernels;  // forced variants
-};
-
-/// fp32 matrices of the shapes of a model's weights: gradients, or moments of the optimizer.
-class WeightArena {
-  public:
-    /// Filled with zeros.
-    explicit WeightArena(Model& model);
-    BufferRange range(const std::string& weight) const { return ranges_.at(weight); }
-    static uint64_t planned_bytes(const Capabilities&, const Config&, const ModelOptions&);
-
-  private:
-    Arena arena_{MemoryRole::device};
-    std::map<std::string, BufferRange> ranges_;
 };
 
 /// What the masks of dropout are drawn from: every (seed, step) has its own.

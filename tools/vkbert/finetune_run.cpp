@@ -126,8 +126,9 @@ void FinetuneRun::load_model() {
     options.seed = global_.seed;
     TrainerOptions trainer = trainer_options();
     fit_memory(options, trainer);
-    model_ = Model::load(*device_, config_, Checkpoint::open(folder_), options);
-    trainer_ = std::make_unique<Trainer>(*model_, trainer);
+    const Checkpoint checkpoint = Checkpoint::open(folder_);
+    model_ = Model::load(*device_, config_, checkpoint, options);
+    trainer_ = std::make_unique<Trainer>(*model_, checkpoint, trainer);
     BatchOptions batches;
     batches.batch_size = options_.batch_size;
     batches.token_budget = trainer.pass.max_tokens, batches.sequence_limit = trainer.pass.max_sequences;
@@ -195,7 +196,7 @@ void FinetuneRun::show(const Scores& scores) {
 
 void FinetuneRun::evaluate() {
     if (!evaluation_) {
-        output_->write_model(*model_);
+        output_->write_model(*trainer_);
         return;
     }
     const Scores& scores = score_now();
@@ -205,7 +206,7 @@ void FinetuneRun::evaluate() {
         return;
     }
     progress_.best = scores.main, progress_.best_step = progress_.step, progress_.worse = 0;
-    output_->write_model(*model_);
+    output_->write_model(*trainer_);
 }
 
 void FinetuneRun::train_step(Progress& bar) {

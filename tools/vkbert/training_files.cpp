@@ -75,8 +75,8 @@ void TrainingFolder::write_metrics(std::string line) {
     metrics_->write(line);
 }
 
-void TrainingFolder::write_model(Model& model) {
-    write_weights(model, path_ / "model.safetensors");
+void TrainingFolder::write_model(Trainer& trainer) {
+    write_weights(trainer.model(), trainer.master(), path_ / "model.safetensors");
 }
 
 std::filesystem::path TrainingFolder::checkpoint() const {
@@ -95,7 +95,7 @@ void TrainingFolder::write_checkpoint(Trainer& trainer, TrainingProgress progres
     const std::filesystem::path temporary = path_ / (name + ".part"), target = path_ / name;
     std::filesystem::remove_all(temporary);
     std::filesystem::create_directory(temporary);
-    write_weights(trainer.model(), temporary / "model.safetensors");
+    write_weights(trainer.model(), trainer.master(), temporary / "model.safetensors");
     trainer.save(temporary);
     write_file(temporary / "progress.json", to_json(progress).dump(2) + "\n");
     metrics_->sync();
@@ -108,7 +108,7 @@ void TrainingFolder::write_checkpoint(Trainer& trainer, TrainingProgress progres
 TrainingProgress TrainingFolder::restore(Trainer& trainer) {
     const std::filesystem::path folder = checkpoint();
     TrainingProgress progress = from_json(folder / "progress.json");
-    read_weights(trainer.model(), folder / "model.safetensors");
+    read_weights(trainer.model(), trainer.master(), folder / "model.safetensors");
     trainer.load(folder);
     metrics_.emplace(path_ / metrics_name);
     if (metrics_->size() < progress.metrics_bytes)

@@ -35,7 +35,7 @@ class TrainingFolder {
     /// One line of metrics.jsonl, on the disk before the next checkpoint.
     void write_metrics(std::string line);
     /// The weights as they are now become the model of the folder.
-    void write_model(Model& model);
+    void write_model(Trainer& trainer);
     /// checkpoint-STEP, and the ones before it go.
     void write_checkpoint(Trainer& trainer, TrainingProgress progress);
     /// The newest whole checkpoint, or empty.
