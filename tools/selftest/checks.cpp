@@ -14,9 +14,8 @@ using test::random_matrix;
 using test::roundoff;
 namespace reference = test::reference;
 
-/// Largest |actual - expected| / tolerance(row, column); NaN when anything is NaN that should not be.
-static double worst(const Matrix& actual, const Matrix& expected,
-                    const std::function<double(uint32_t, uint32_t)>& tolerance) {
+double worst(const Matrix& actual, const Matrix& expected,
+             const std::function<double(uint32_t, uint32_t)>& tolerance) {
     double largest = 0;
     for (uint32_t row = 0; row < expected.rows; ++row)
         for (uint32_t column = 0; column < expected.columns; ++column) {
@@ -208,6 +207,8 @@ std::vector<Check> all_checks() {
     checks.push_back({"normalize_rows", "fp32", false, ops::normalize_rows_kernels(), check_normalize});
     checks.push_back({"softmax_forward", "fp32", false, ops::softmax_forward_kernels(), check_softmax});
     checks.push_back({"top_k", "fp32", false, ops::top_k_kernels(), check_top_k});
+    add_gradient_checks(checks);
+    add_training_checks(checks);
     return checks;
 }
 

@@ -21,5 +21,13 @@ struct Check {
 };
 
 std::vector<Check> all_checks();
+/// Those of the ops that only training needs, parts of all_checks(): through a layer; and LayerNorm,
+/// embeddings, losses and the optimizer.
+void add_gradient_checks(std::vector<Check>& checks);
+void add_training_checks(std::vector<Check>& checks);
+
+/// Largest |actual - expected| / tolerance(row, column); NaN when anything is NaN that should not be.
+double worst(const test::Matrix& actual, const test::Matrix& expected,
+             const std::function<double(uint32_t, uint32_t)>& tolerance);
 
 }  // namespace vkbert::tools
