@@ -3,16 +3,18 @@
 #extension GL_EXT_control_flow_attributes : require
 // d_qkv(T,3H) of attention over packed sequences, for GPUs; attention_backward.glsl has the equations.
 //
-// As in attention_forward.comp, one workgroup of 64 a (tile of 16 own rows, head): invocation i serves rows i / 8 and
-// i / 8 + 8 as lane i % 8 of each. Blocks of OTHERS other rows stream through shared memory; a lane has the scores of every
-// eighth of them, then every eighth vec4 of the gradients, in registers.
+// One workgroup a (tile of 16 own rows, head), as in attention_forward.comp: of 64 invocations i serves rows i / 8 and
+// i / 8 + 8 as lane i % 8 of each; of 256, which need a quarter of the registers, row i / 16 as lane i % 16. Blocks of
+// OTHERS other rows stream through shared memory; a lane has the scores of every eighth (sixteenth) of them, then every
+// eighth (sixteenth) vec4 of the gradients, in registers.
 #include "shaders/common.glsl"
 layout(constant_id = 6) const uint OTHERS = 16;     // a multiple of 8 that fits the shared memory
 layout(constant_id = 7) const uint SHARED_OWN = 1;  // own rows in shared memory, else they are read again from memory
+layout(constant_id = 8) const uint LANES = 8;       // invocations a row; OTHERS is a multiple of it
 #include "shaders/attention.glsl"
 #include "shaders/attention_backward.glsl"
 
-const uint ROWS = 16, LANES = 8, PAIRS = ROWS / LANES, GROUPS = ROWS / PAIRS;
+const uint ROWS = 16, GROUPS = LOCAL_SIZE / LANES, PAIRS = ROWS / GROUPS;
 const uint STRIDE = HEAD4 + 1;  // of shared rows, against bank conflicts
 const uint WORD_STEPS = HEAD4 % 4 == 0 ? 4 : HEAD4 % 2 == 0 ? 2 : 1, OTHER_STEPS = 4;
 const uint LANE_OTHERS = OTHERS / LANES, LANE_WORDS = (HEAD4 + LANES - 1) / LANES;

@@ -50,16 +50,42 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
             {.op = op,
              .name = "tiled",
              .shader = &tiled,
-             .requirements = {.invocations = 64, .shared_memory = least_shared_memory},
+             .requirements = {.invocations = 64, .shared_memory = least_shared_memory, .registers = 72},
              .constants = {64},
+             .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}},
+            {.op = op,
+             .name = "tiled_wide",
+             .shader = &tiled,
+             .requirements = {.invocations = 256, .shared_memory = most_shared_memory},
+             .constants = {256},
              .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}}};
+}
+
+/// Lanes a row of a tiled variant.
+uint32_t lanes_of(const Kernel& kernel) {
+    return kernel.constants[0] == 256 ? 16 : 8;
+}
+
+/// Beyond this head size `tiled` spills (Adreno 630 at 128): `tiled_wide` has a quarter of it in an
+/// invocation's registers.
+constexpr uint32_t widest_tiled_head = 64;
+
+const Kernel& choose(const Plan& plan, Type type, const std::vector<Binding>& bindings, uint32_t head_size) {
+    const std::span<const Kernel> table = attention_backward_kernels(type);
+    const Kernel& first = choose_fitting(plan, table, bindings);
+    const Kernel& wide = table.back();
+    const bool forced = plan.choices().contains("attention_backward");
+    return !forced && first.name == "tiled" && head_size > widest_tiled_head &&
+                   satisfies(plan.capabilities(), wide)
+               ? wide
+               : first;
 }
 
 /// How the tiled variant uses shared memory (see attention_backward.comp).
 struct Blocks {
     uint32_t others, shared_own;
 };
-Blocks tiled_blocks(uint32_t head_size, bool of_keys, bool drops, uint32_t shared_memory) {
+Blocks tiled_blocks(uint32_t head_size, bool of_keys, bool drops, uint32_t lanes, uint32_t shared_memory) {
     const uint32_t head4 = head_size % 4 == 0 ? head_size / 4 : (head_size + 6) / 4;
     const uint32_t rows = attention_tile_rows, stride = 16 * (head4 + 1);
     const auto bytes = [&](const Blocks& blocks) {
@@ -71,8 +97,9 @@ Blocks tiled_blocks(uint32_t head_size, bool of_keys, bool drops, uint32_t share
     };
     for (const uint32_t shared_own : {1u, 0u})
         for (const uint32_t others : {32u, 24u, 16u, 8u})
-            if (bytes({others, shared_own}) <= shared_memory) return {others, shared_own};
-    return {8, 0};  // 15 KiB for the widest heads
+            if (others % lanes == 0 && bytes({others, shared_own}) <= shared_memory)
+                return {others, shared_own};
+    return {lanes, 0};  // for the widest heads 15 KiB with 8 lanes, 21 KiB with 16
 }
 
 /// Both passes take the same tensors; each leaves some alone.
@@ -97,13 +124,14 @@ void append_pass(Plan& plan, const std::string& label, const Pass& pass, bool of
                          {pass.d_output},
                          {pass.delta, of_keys ? Access::read : Access::write},
                          {of_keys ? none : pass.output}};
-    const Kernel& kernel = choose_fitting(plan, attention_backward_kernels(pass.qkv.type), dispatch.bindings);
+    const Kernel& kernel = choose(plan, pass.qkv.type, dispatch.bindings, head_size);
     dispatch.kernel = &kernel;
     dispatch.constants = {head_size, uint32_t(pass.options.causal), 0, pass.kept, uint32_t(of_keys)};
     if (kernel.requirements.shared_memory > 0) {
         const uint32_t memory = std::min(plan.capabilities().max_shared_memory, most_shared_memory);
-        const Blocks blocks = tiled_blocks(head_size, of_keys, drops, memory);
-        dispatch.constants.insert(dispatch.constants.end(), {blocks.others, blocks.shared_own});
+        const uint32_t lanes = lanes_of(kernel);
+        const Blocks blocks = tiled_blocks(head_size, of_keys, drops, lanes, memory);
+        dispatch.constants.insert(dispatch.constants.end(), {blocks.others, blocks.shared_own, lanes});
     }
     if (kernel.bindings.back() == address) {
         dispatch.bindings.push_back({pass.qkv});
