@@ -1,7 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-// Of block b of rows: partials(b, 0..H) = sum of d_y * (x - mean) * rstd, partials(b, H..2H) = sum of d_y, each in the
+// Of block b of rows: partials(b, 0..H) = sum of d_y * (x - mean) * rstd, from column P on sum of d_y, each in the
 // order of the rows: add_partials.comp makes d_gamma and d_beta of them. One invocation four columns of one block.
 // -DTEXEL reads all inputs as texel buffers.
 #include "shaders/common.glsl"
@@ -50,7 +50,7 @@ void main() {
 #else
     for (uint row = first; row < end; row++) add_row(row, column, mean_data[row], rstd_data[row]);
 #endif
-    const uint target = gl_WorkGroupID.x * 2 * p.columns4 + column;
+    const uint target = gl_WorkGroupID.x * 2 * p.part4 + column;
     partials[target] = d_gamma;
-    partials[target + p.columns4] = d_beta;
+    partials[target + p.part4] = d_beta;
 }

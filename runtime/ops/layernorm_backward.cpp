@@ -70,17 +70,25 @@ static Work row_work(const Tensor& x, double flops, double matrices) {
             .bytes_per_row = matrices * x.columns * size_of(x.type)};
 }
 
-/// partials(b,2H): the sums over block b of rows for d_gamma and d_beta.
+/// Columns of partial sums for each of d_gamma and d_beta: the second begins where every device can bind it,
+/// at 256 bytes.
+static uint32_t part_columns(const Tensor& x) {
+    return (x.columns + 63) / 64 * 64;
+}
+
+/// partials(b,2P), P = part_columns: the sums over block b of rows for d_gamma and d_beta.
 static Tensor append_columns(Plan& plan, const std::string& label, const Tensor& d_y, const Tensor& x,
                              const Tensor& mean, const Tensor& rstd) {
-    const Tensor partials = plan.temporary(label + " partial sums", partial_blocks(x.rows), 2 * x.columns);
+    const Tensor partials =
+        plan.temporary(label + " partial sums", partial_blocks(x.rows), 2 * part_columns(x));
     const uint32_t block_rows = partial_block_rows(x.rows);
     Dispatch dispatch;
     dispatch.label = label;
     dispatch.bindings = {{plan.counts()}, {d_y}, {x}, {mean}, {rstd}, {partials, Access::write}};
     dispatch.kernel = &choose_fitting(plan, layernorm_backward_columns_kernels(x.type), dispatch.bindings);
-    dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, x.columns / 4, block_rows,
-                                                   d_y.pitch / 4, x.pitch / 4});
+    dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, x.columns / 4,
+                                                   part_columns(x) / 4, block_rows, d_y.pitch / 4,
+                                                   x.pitch / 4});
     dispatch.groups = {Groups{x.rows, block_rows}, Groups{x.columns / 4, dispatch.kernel->constants[0]},
                        Groups{}};
     dispatch.work = row_work(x, 5, 2);
@@ -116,7 +124,7 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
     dispatch.work = row_work(x, 12, d_x_residual != nullptr ? 4 : 3);
     plan.append(std::move(dispatch));
     add_partials(plan, label, d_gamma, partials.columns_at(0, x.columns), x.rows);
-    add_partials(plan, label, d_beta, partials.columns_at(x.columns, x.columns), x.rows);
+    add_partials(plan, label, d_beta, partials.columns_at(part_columns(x), x.columns), x.rows);
 }
 
 }  // namespace vkbert::ops
