@@ -35,12 +35,13 @@ std::vector<uint32_t> shuffled_order(uint32_t count, uint64_t seed, uint64_t epo
 
 void PackedExamples::clear() {
     batch.clear();
-    examples.clear(), classes.clear(), values.clear(), token_labels.clear();
+    examples.clear(), classes.clear(), values.clear(), token_labels.clear(), masked_words.clear();
     span_starts.clear(), span_ends.clear();
     sequence_offsets.assign(1, 0);
 }
 
 void PackedExamples::add(const Example& example, uint32_t index) {
+    const uint32_t first_token = batch.tokens();
     for (const TokenSequence& sequence : example.sequences) batch.add(sequence.ids, sequence.types);
     examples.push_back(index);
     sequence_offsets.push_back(batch.sequences());
@@ -49,6 +50,10 @@ void PackedExamples::add(const Example& example, uint32_t index) {
                    [&](const ValueLabel& label) { values.push_back(label.value); },
                    [&](const TokenLabels& label) {
                        token_labels.insert(token_labels.end(), label.labels.begin(), label.labels.end());
+                   },
+                   [&](const MaskedLabels& label) {
+                       for (const uint32_t place : label.places) batch.rows.push_back(first_token + place);
+                       masked_words.insert(masked_words.end(), label.words.begin(), label.words.end());
                    },
                    [&](const SpanLabel& label) {
                        span_starts.push_back(label.start);

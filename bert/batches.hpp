@@ -23,6 +23,7 @@ struct PackedExamples {
     std::vector<uint32_t> classes;                 // (E) of ClassLabel and ChoiceLabel
     std::vector<float> values;                     // (E)
     std::vector<uint32_t> token_labels;            // (T) ignored_label where there is none
+    std::vector<uint32_t> masked_words;            // (R) what stood at batch.rows
     std::vector<uint32_t> span_starts, span_ends;  // (E) tokens counted within the sequence
 
     void clear();

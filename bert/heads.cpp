@@ -21,19 +21,10 @@ void masked_lm(Graph& g, const Tensor& x) {
     layer_norm(g, "mlm layernorm", transformed, dense, "cls.predictions.transform.LayerNorm");
     const bool wants_logits = g.options.output == Output::logits;
     const uint32_t pitch = Graph::padded(V);
-    if (uint64_t(g.rows.capacity) * pitch * 4 > g.plan.capabilities().max_storage_buffer_range)
-        fail(ErrorCode::invalid_argument,
-             "{} masked positions at a time make logits of {} bytes, over the device's {}", g.rows.capacity,
-             uint64_t(g.rows.capacity) * pitch * 4, g.plan.capabilities().max_storage_buffer_range);
+    check_vocabulary_logits(g);
     Tensor logits = wants_logits ? g.result("logits", g.rows, V) : g.plan.temporary("logits", g.rows, pitch);
     logits.columns = V;
-    const char* const untied = "cls.predictions.decoder.weight";
-    const Tensor table = g.weight(g.weights.contains(untied) ? untied : "embeddings.word_embeddings.weight");
-    const Tensor bias =
-        g.weight(g.weights.contains(untied) ? "cls.predictions.decoder.bias" : "cls.predictions.bias");
-    ops::MatmulOptions options;
-    options.bias = &bias;
-    ops::matmul(g.plan, "mlm decoder", logits, transformed, table, options);
+    linear(g, "mlm decoder", logits, transformed, decoder_names(g));
     if (g.options.output != Output::top_k) return;
     const Tensor values = g.result("top k", g.rows, g.options.top_k);
     g.top_k_ids = g.plan.persistent("top k ids", g.rows, g.options.top_k, Type::uint32);
@@ -42,6 +33,21 @@ void masked_lm(Graph& g, const Tensor& x) {
 }
 
 }  // namespace
+
+LinearNames decoder_names(const Graph& g) {
+    const LinearNames own("cls.predictions.decoder");
+    return g.weights.contains(own.weight)
+               ? own
+               : LinearNames("embeddings.word_embeddings.weight", "cls.predictions.bias");
+}
+
+void check_vocabulary_logits(const Graph& g) {
+    const uint64_t bytes = uint64_t(g.rows.capacity) * Graph::padded(g.config.vocab_size) * sizeof(float);
+    if (bytes > g.plan.capabilities().max_storage_buffer_range)
+        fail(ErrorCode::invalid_argument,
+             "{} masked positions at a time make logits of {} bytes, over the device's {}", g.rows.capacity,
+             bytes, g.plan.capabilities().max_storage_buffer_range);
+}
 
 void append_head(Graph& g, const Tensor& last) {
     const Config& c = g.config;

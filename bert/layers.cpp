@@ -115,13 +115,13 @@ Tensor Graph::result(const std::string& name, Extent rows_, uint32_t columns) {
 }
 
 void linear(Graph& g, const std::string& label, const Tensor& output, const Tensor& input,
-            const std::string& name, ops::Activation activation, const Tensor* residual) {
-    const Tensor bias = g.weight(name + ".bias");
+            const LinearNames& name, ops::Activation activation, const Tensor* residual) {
+    const Tensor bias = g.weight(name.bias);
     ops::MatmulOptions options;
     options.bias = &bias;
     options.activation = activation;
     options.residual = residual;
-    ops::matmul(g.plan, label, output, input, g.weight(name + ".weight"), options);
+    ops::matmul(g.plan, label, output, input, g.weight(name.weight), options);
 }
 
 void layer_norm(Graph& g, const std::string& label, const Tensor& output, const Tensor& input,

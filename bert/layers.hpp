@@ -70,9 +70,22 @@ struct LastRows {
 Tensor encoder_layer(Graph& graph, uint32_t layer, const Tensor& x, const LastRows& last,
                      const Tensor* output);
 
-/// C = activation(A W^T + b), with W and b called `name`.weight and `name`.bias.
+/// What a linear layer's parameters are called.
+struct LinearNames {
+    LinearNames(const std::string& name) : weight(name + ".weight"), bias(name + ".bias") {}
+    LinearNames(const char* name) : LinearNames(std::string(name)) {}
+    LinearNames(std::string weight_, std::string bias_)
+        : weight(std::move(weight_)), bias(std::move(bias_)) {}
+    std::string weight, bias;
+};
+/// Of the masked LM's output layer, whose matrix is the word embeddings unless the model has its own.
+LinearNames decoder_names(const Graph& graph);
+/// Throws invalid_argument when logits (R,V) would be larger than a binding can be.
+void check_vocabulary_logits(const Graph& graph);
+
+/// C = activation(A W^T + b)
 void linear(Graph& graph, const std::string& label, const Tensor& output, const Tensor& input,
-            const std::string& name, ops::Activation activation = ops::Activation::none,
+            const LinearNames& name, ops::Activation activation = ops::Activation::none,
             const Tensor* residual = nullptr);
 void layer_norm(Graph& graph, const std::string& label, const Tensor& output, const Tensor& input,
                 const std::string& name);

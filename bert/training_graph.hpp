@@ -46,7 +46,8 @@ struct TrainingGraph : Graph {
     TrainingGraphOptions training;
     Extent questions;         // Q <= S: multiple choice, whose sequences are choices
     Tensor dropout_state;     // (1,4) uint32: ops::Dropout
-    Tensor labels;            // uint32: (S,1) classes, (T,1) of tokens, (S,2) start and end, (Q,1) choices
+    Tensor labels;            // uint32: (S,1) classes, (T,1) of tokens, (S,2) start and end, (Q,1) choices,
+                              // (R,1) words
     Tensor targets;           // (S,1) fp32, regression
     Tensor question_offsets;  // (S+1,1) uint32: question q's choices are sequences offsets[q] to offsets[q+1]
     Tensor scalars;           // shaders/training_scalars.h; bound by the caller
@@ -74,8 +75,14 @@ void build_training(TrainingGraph& graph);
 
 /// d_w += d_y^T x and d_b += column sums of d_y for the linear layer `name`; d_x = d_y W + residual unless
 /// d_x is null. d_y (R,N) has zeros between its columns and the next multiple of 4.
-void linear_backward(TrainingGraph& graph, const std::string& label, const std::string& name,
+void linear_backward(TrainingGraph& graph, const std::string& label, const LinearNames& name,
                      const Tensor& d_y, const Tensor& x, const Tensor* d_x, const Tensor* residual = nullptr);
+
+/// Layer normalisation of x (R,H) that keeps mean and rstd (R,1) for the way back.
+Tensor layer_norm_kept(TrainingGraph& graph, const std::string& label, const Tensor& x,
+                       const std::string& name, Tensor& mean, Tensor& rstd);
+Tensor layer_norm_backward(TrainingGraph& graph, const std::string& label, const std::string& name,
+                           const Tensor& d_y, const Tensor& x, const Tensor& mean, const Tensor& rstd);
 
 /// The head on the last hidden state (T,H), its loss, and the gradient of that hidden state (T,H).
 Tensor head_and_loss(TrainingGraph& graph, const Tensor& last);

@@ -104,11 +104,44 @@ Tensor pooled_head(TrainingGraph& g, const Tensor& last, const std::string& name
     return d_last;
 }
 
+/// The masked tokens' words: logits = LayerNorm(f(Wt x + bt)) E^T + b, E the word embeddings (appendix A.1).
+Tensor masked_lm_head(TrainingGraph& g, const Tensor& last) {
+    const uint32_t H = g.config.hidden_size, V = g.config.vocab_size;
+    const std::string transform = "cls.predictions.transform.";
+    check_vocabulary_logits(g);
+    const auto rows = [&](const char* label) { return g.temporary(label, g.rows, H); };
+    const Tensor x = rows("masked rows"), before = rows("mlm before activation"), dense = rows("mlm dense");
+    ops::gather_rows(g.plan, "masked rows", x, last, g.row_list);
+    linear(g, "mlm dense", before, x, transform + "dense");
+    ops::activation_forward(g.plan, "mlm activation", dense, before, g.config.activation());
+    Tensor mean, rstd;
+    const Tensor transformed =
+        layer_norm_kept(g, "mlm layernorm", dense, transform + "LayerNorm", mean, rstd);  // (R,H)
+    // (R,V), the gradient in the same place: with a whole vocabulary it is the largest tensor of the pass.
+    Tensor logits = g.plan.temporary("mlm logits", g.rows, Graph::padded(V), Type::fp32);
+    if (logits.columns != V) ops::fill(g.plan, "mlm logits padding", logits, 0);  // linear_backward reads it
+    logits.columns = V;
+    linear(g, "mlm decoder", logits, transformed, decoder_names(g));
+    ops::cross_entropy(g.plan, "loss", loss_per(g, g.rows, 1), logits, logits, g.labels, g.scalars);
+    const Tensor d_transformed = rows("d mlm transformed"), d_x = rows("d masked rows");
+    linear_backward(g, "d mlm decoder", decoder_names(g), working_gradient(g, logits), transformed,
+                    &d_transformed);
+    const Tensor d_dense =
+        layer_norm_backward(g, "d mlm layernorm", transform + "LayerNorm", d_transformed, dense, mean, rstd);
+    ops::activation_backward(g.plan, "d mlm activation", d_dense, d_dense, before, g.config.activation());
+    linear_backward(g, "d mlm dense", transform + "dense", d_dense, x, &d_x);
+    const Tensor d_last = g.temporary("d last", g.tokens, H);
+    ops::scatter_rows(g.plan, "d masked rows", d_last, d_x, g.row_list);
+    return d_last;
+}
+
 }  // namespace
 
 Tensor head_and_loss(TrainingGraph& g, const Tensor& last) {
     const float p = g.training.classifier_dropout;
     switch (g.model_options.head) {
+        case Head::masked_lm:
+            return masked_lm_head(g, last);
         case Head::next_sentence:
             return pooled_head(g, last, "cls.seq_relationship", 2, 0);
         case Head::sequence_classification:

@@ -20,19 +20,6 @@ std::string name_of_layer(uint32_t layer) {
     return "encoder.layer." + std::to_string(layer) + ".";
 }
 
-Tensor statistic(TrainingGraph& g, const char* name) {
-    return g.plan.temporary(name, g.tokens, 1, Type::fp32);
-}
-
-Tensor layer_norm_kept(TrainingGraph& g, const std::string& label, const Tensor& x, const std::string& name,
-                       Tensor& mean, Tensor& rstd) {
-    const Tensor y = g.temporary(label, g.tokens, g.config.hidden_size);
-    mean = statistic(g, "mean"), rstd = statistic(g, "rstd");
-    ops::layernorm_forward(g.plan, label, y, x, g.weight(name + ".weight"), g.weight(name + ".bias"),
-                           {.epsilon = g.config.layer_norm_eps, .mean = &mean, .rstd = &rstd});
-    return y;
-}
-
 /// dropout(input W^T + b) + residual
 Tensor sub_layer_output(TrainingGraph& g, const std::string& label, const Tensor& input,
                         const std::string& name, uint32_t site, const Tensor& residual) {
@@ -90,14 +77,6 @@ LayerStates layer_forward(TrainingGraph& g, uint32_t layer, const Tensor& x) {
                              s.middle);
     s.y = layer_norm_kept(g, "layernorm2", s.sum, name + "output.LayerNorm", s.mean2, s.rstd2);
     return s;
-}
-
-Tensor layer_norm_backward(TrainingGraph& g, const std::string& label, const std::string& name,
-                           const Tensor& d_y, const Tensor& x, const Tensor& mean, const Tensor& rstd) {
-    const Tensor d_x = g.temporary(label, g.tokens, g.config.hidden_size);
-    ops::layernorm_backward(g.plan, label, d_x, g.gradient(name + ".weight"), g.gradient(name + ".bias"), d_y,
-                            x, g.weight(name + ".weight"), mean, rstd);
-    return d_x;
 }
 
 /// d_x (T,H) from d_y (T,H); gradients of the layer's parameters are added on the way.
@@ -169,15 +148,33 @@ void embedding_gradients(TrainingGraph& g, const EmbeddingStates& s, const Tenso
 
 }  // namespace
 
-void linear_backward(TrainingGraph& g, const std::string& label, const std::string& name, const Tensor& d_y,
+Tensor layer_norm_kept(TrainingGraph& g, const std::string& label, const Tensor& x, const std::string& name,
+                       Tensor& mean, Tensor& rstd) {
+    const Tensor y = g.temporary(label, x.rows, x.columns);
+    mean = g.plan.temporary("mean", x.rows, 1, Type::fp32);
+    rstd = g.plan.temporary("rstd", x.rows, 1, Type::fp32);
+    ops::layernorm_forward(g.plan, label, y, x, g.weight(name + ".weight"), g.weight(name + ".bias"),
+                           {.epsilon = g.config.layer_norm_eps, .mean = &mean, .rstd = &rstd});
+    return y;
+}
+
+Tensor layer_norm_backward(TrainingGraph& g, const std::string& label, const std::string& name,
+                           const Tensor& d_y, const Tensor& x, const Tensor& mean, const Tensor& rstd) {
+    const Tensor d_x = g.temporary(label, x.rows, x.columns);
+    ops::layernorm_backward(g.plan, label, d_x, g.gradient(name + ".weight"), g.gradient(name + ".bias"), d_y,
+                            x, g.weight(name + ".weight"), mean, rstd);
+    return d_x;
+}
+
+void linear_backward(TrainingGraph& g, const std::string& label, const LinearNames& name, const Tensor& d_y,
                      const Tensor& x, const Tensor* d_x, const Tensor* residual) {
-    const Tensor d_weight = g.gradient(name + ".weight");
+    const Tensor d_weight = g.gradient(name.weight);
     ops::matmul(g.plan, label + " weight", d_weight, d_y, x,
                 {.orientation = ops::Orientation::tn, .residual = &d_weight});
     if (d_x != nullptr)
-        ops::matmul(g.plan, label + " input", *d_x, d_y, g.weight(name + ".weight"),
+        ops::matmul(g.plan, label + " input", *d_x, d_y, g.weight(name.weight),
                     {.orientation = ops::Orientation::nn, .residual = residual});
-    ops::column_sums(g.plan, label + " bias", g.gradient(name + ".bias"), d_y, true);
+    ops::column_sums(g.plan, label + " bias", g.gradient(name.bias), d_y, true);
 }
 
 TrainingGraph::TrainingGraph(Plan plan_, const Config& config_, const WeightTable& weights_,
@@ -194,6 +191,9 @@ TrainingGraph::TrainingGraph(Plan plan_, const Config& config_, const WeightTabl
     switch (model_options.head) {
         case Head::token_classification:
             labels = input("labels", tokens, 1, Type::uint32);
+            break;
+        case Head::masked_lm:
+            labels = input("labels", rows, 1, Type::uint32);
             break;
         case Head::question_answering:
             labels = input("labels", sequences, 2, Type::uint32);

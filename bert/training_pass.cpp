@@ -11,9 +11,10 @@ namespace vkbert {
 
 namespace {
 
-SessionOptions sizes_of(const TrainingPassOptions& o, const Config& config) {
+SessionOptions sizes_of(const TrainingPassOptions& o, const Config& config, Head head) {
     SessionOptions sizes;
-    sizes.max_tokens = o.max_tokens, sizes.max_sequences = o.max_sequences, sizes.max_rows = 1;
+    sizes.max_tokens = o.max_tokens, sizes.max_sequences = o.max_sequences;
+    sizes.max_rows = o.max_predictions ? o.max_predictions : head == Head::masked_lm ? o.max_tokens : 1;
     sizes.causal = config.is_decoder;
     sizes.profile = o.profile, sizes.kernels = o.kernels;
     return sizes;
@@ -37,7 +38,7 @@ void check_labels(const std::vector<uint32_t>& labels, size_t count, uint32_t li
 uint64_t TrainingPass::planned_bytes(const Capabilities& capabilities, const Config& config,
                                      const ModelOptions& model_options, const TrainingPassOptions& options) {
     const WeightTable weights = weight_table(config, model_options);
-    const SessionOptions sizes = sizes_of(options, config);
+    const SessionOptions sizes = sizes_of(options, config, model_options.head);
     TrainingGraph g(Plan(capabilities, options.kernels), config, weights, model_options, sizes,
                     graph_options(options));
     build_training(g);
@@ -47,7 +48,7 @@ uint64_t TrainingPass::planned_bytes(const Capabilities& capabilities, const Con
 
 TrainingPass::TrainingPass(Model& model, const WeightArena& gradients, const BufferRange& scalars,
                            const TrainingPassOptions& options)
-    : model_(model), options_(options), sizes_(sizes_of(options, model.config())) {
+    : model_(model), options_(options), sizes_(sizes_of(options, model.config(), model.head())) {
     graph_ =
         std::make_unique<TrainingGraph>(Plan(model.device().capabilities(), options_.kernels), model.config(),
                                         model.weights(), model.options(), sizes_, graph_options(options_));
@@ -76,6 +77,11 @@ void TrainingPass::put_labels(const PackedExamples& e) {
             check_labels(e.token_labels, batch.tokens(), model_.config().num_labels(), "tokens");
             inputs_.put<uint32_t>(g.labels, e.token_labels);
             losses_ = batch.tokens();
+            return;
+        case Head::masked_lm:
+            check_labels(e.masked_words, batch.rows.size(), model_.config().vocab_size, "masked tokens");
+            inputs_.put<uint32_t>(g.labels, e.masked_words);
+            losses_ = e.masked_words.size();
             return;
         case Head::question_answering: {
             check_labels(e.span_starts, S, batch.tokens(), "starts");
@@ -145,6 +151,7 @@ double TrainingPass::loss_sum() {
 uint64_t counted_losses(const Example& example) {
     if (const auto* tokens = std::get_if<TokenLabels>(&example.label))
         return tokens->labels.size() - size_t(std::ranges::count(tokens->labels, ignored_label));
+    if (const auto* masked = std::get_if<MaskedLabels>(&example.label)) return masked->words.size();
     return std::holds_alternative<SpanLabel>(example.label) ? 2 : 1;
 }
 

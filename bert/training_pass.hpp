@@ -20,6 +20,7 @@ struct TrainingGraph;
 struct TrainingPassOptions {
     uint32_t max_tokens = 2048;    // T at most
     uint32_t max_sequences = 128;  // S at most
+    uint32_t max_predictions = 0;  // masked LM: masked tokens at most; 0: as many as tokens
     float hidden_dropout = 0;      // of embeddings and both sub-layers' outputs
     float attention_dropout = 0;   // of attention probabilities
     float classifier_dropout = 0;  // of what the classifier reads
@@ -75,8 +76,8 @@ class TrainingPass {
     size_t losses_ = 0;
 };
 
-/// Losses that an optimizer step counts for an example: itself, its tokens with a label, or (question
-/// answering) its start and its end. The loss of a step is the mean over them.
+/// Losses that an optimizer step counts for an example: itself, its tokens with a label, its masked tokens,
+/// or (question answering) its start and its end. The loss of a step is the mean over them.
 uint64_t counted_losses(const Example& example);
 
 }  // namespace vkbert

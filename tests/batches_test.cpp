@@ -140,6 +140,13 @@ TEST(Batches, PackedExamplesHoldSequencesAndLabelsWithoutPadding) {
     EXPECT_TRUE(packed.classes.empty());
 
     packed.clear();
+    const Example masked{{{{101, 103, 8, 103, 102}, {0, 0, 0, 0, 0}}}, MaskedLabels{{1, 3}, {7, 9}}};
+    packed.add(masked, 0);
+    packed.add(masked, 1);
+    EXPECT_EQ(packed.batch.rows, (std::vector<uint32_t>{1, 3, 6, 8}));
+    EXPECT_EQ(packed.masked_words, (std::vector<uint32_t>{7, 9, 7, 9}));
+
+    packed.clear();
     packed.add({{{{101, 102}, {0, 0}}}, SpanLabel{1, 1}}, 4);
     EXPECT_EQ(packed.span_starts, packed.span_ends);
     packed.clear();

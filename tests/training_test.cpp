@@ -37,6 +37,9 @@ struct GoldenGradients {
         const std::vector<uint32_t> labels = integers("labels");
         if (head == Head::token_classification) {
             examples.token_labels = labels;
+        } else if (head == Head::masked_lm) {
+            examples.masked_words = labels;
+            examples.batch.rows = integers("rows");
         } else if (head == Head::question_answering) {
             for (size_t i = 0; i < labels.size(); i += 2) {
                 examples.span_starts.push_back(labels[i]);
@@ -73,8 +76,8 @@ size_t counted(const PackedExamples& e) {
     const auto labels = [](const std::vector<uint32_t>& all) {
         return all.size() - size_t(std::ranges::count(all, ignored_label));
     };
-    return e.values.size() + labels(e.classes) + labels(e.token_labels) + labels(e.span_starts) +
-           labels(e.span_ends);
+    return e.values.size() + labels(e.classes) + labels(e.token_labels) + labels(e.masked_words) +
+           labels(e.span_starts) + labels(e.span_ends);
 }
 
 /// A model, its gradients and one pass.
@@ -173,7 +176,8 @@ TEST_P(GradientTest, RecomputedAreTheSameBits) {
 
 INSTANTIATE_TEST_SUITE_P(Models, GradientTest,
                          testing::Values("classification", "regression", "token_classification",
-                                         "question_answering", "multiple_choice", "next_sentence"),
+                                         "question_answering", "multiple_choice", "next_sentence",
+                                         "masked_lm"),
                          [](const auto& each) { return std::string(each.param); });
 
 TEST(TrainingPass, AddsToGradients) {

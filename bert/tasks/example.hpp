@@ -26,13 +26,17 @@ struct ValueLabel {  // Head::sequence_classification with one label: regression
 struct TokenLabels {               // Head::token_classification
     std::vector<uint32_t> labels;  // (t) one a token, or ignored_label
 };
+struct MaskedLabels {              // Head::masked_lm: what stood at the masked places
+    std::vector<uint32_t> places;  // (m) tokens of the sequence
+    std::vector<uint32_t> words;   // (m) word pieces
+};
 struct SpanLabel {  // Head::question_answering: tokens of the sequence; {0, 0}: no answer in this window
     uint32_t start = 0, end = 0;  // both included
 };
 struct ChoiceLabel {  // Head::multiple_choice: which of the example's sequences is right
     uint32_t index = 0;
 };
-using Label = std::variant<ClassLabel, ValueLabel, TokenLabels, SpanLabel, ChoiceLabel>;
+using Label = std::variant<ClassLabel, ValueLabel, TokenLabels, MaskedLabels, SpanLabel, ChoiceLabel>;
 
 /// What is never split over micro-batches, and counts as one in --batch-size.
 struct Example {

@@ -51,6 +51,14 @@ def tagging(model, outputs, offsets, random):
     return torch.nn.functional.cross_entropy(logits, torch.tensor(labels), ignore_index=IGNORED), dict(labels=labels)
 
 
+def masked(model, outputs, offsets, random):
+    """A third of the tokens: packed rows, and the words that stood there."""
+    logits = torch.cat([o.logits[0] for o in outputs])
+    rows = np.flatnonzero(random.random(len(logits)) < 0.33)
+    labels = random.integers(0, logits.shape[1], len(rows))
+    return torch.nn.functional.cross_entropy(logits[torch.tensor(rows)], torch.tensor(labels)), dict(labels=labels, rows=rows)
+
+
 def answering(model, outputs, offsets, random):
     """The mean over start and end of the mean over sequences, as in transformers."""
     places = np.array([[random.integers(0, end - begin) for _ in range(2)] for begin, end in zip(offsets, offsets[1:])])
@@ -70,7 +78,8 @@ def choosing(model, outputs, offsets, random):
 
 
 LOSSES = {"classification": classification, "regression": regression, "token_classification": tagging,
-          "question_answering": answering, "multiple_choice": choosing, "next_sentence": classification}
+          "question_answering": answering, "multiple_choice": choosing, "next_sentence": classification,
+          "masked_lm": masked}
 
 
 def write(name):

@@ -48,10 +48,10 @@ def batch_of(tokenizer, texts, labels, indices):
     return inputs, torch.tensor([labels[i] for i in indices])
 
 
-def optimizer_of(model, steps):
+def optimizer_of(model, steps, rate=RATE):
     plain = [p for name, p in model.named_parameters() if name.endswith("bias") or "LayerNorm" in name]
     decayed = [p for name, p in model.named_parameters() if not (name.endswith("bias") or "LayerNorm" in name)]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0}], lr=RATE)
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0}], lr=rate)
     return optimizer, transformers.get_linear_schedule_with_warmup(optimizer, -(-steps * WARMUP // 1), steps)
 
 
