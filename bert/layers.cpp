@@ -20,11 +20,6 @@ std::vector<uint32_t> wanted_layers(const Graph& g) {
     return wanted;
 }
 
-bool head_reads_first_tokens(Head head) {
-    return head == Head::next_sentence || head == Head::sequence_classification ||
-           head == Head::multiple_choice;
-}
-
 /// The rows that the last layer must compute for what the session wants.
 LastRows last_rows(Graph& g) {
     const auto& o = g.options;
@@ -32,13 +27,11 @@ LastRows last_rows(Graph& g) {
         o.output == Output::top_k || (o.output == Output::logits && g.model_options.head == Head::masked_lm);
     if (masked) return {true, g.row_list, g.tile_list, g.tiles, g.pairs};
     const bool first = o.output == Output::pooler ||
-                       (o.output == Output::logits && head_reads_first_tokens(g.model_options.head)) ||
+                       (o.output == Output::logits && reads_first_tokens(g.model_options.head)) ||
                        (o.output == Output::sentence && o.pooling == ops::Pooling::first &&
                         wanted_layers(g) == std::vector<uint32_t>{g.config.num_hidden_layers});
     if (!first) return {};
-    // offsets[s] is the row of sequence s's first token, so the list of rows is there already.
-    const Tensor list = Plan::tensor_at(g.offsets.storage, 0, g.sequences, 1, Type::uint32);
-    return {true, list, g.first_tile_list, g.first_tiles, g.first_pairs};
+    return {true, first_token_rows(g), g.first_tile_list, g.first_tiles, g.first_pairs};
 }
 
 /// Writes hidden state `x` to where the host reads it.
@@ -64,6 +57,16 @@ void finish_hidden_state(Graph& g, const std::string& label, const Tensor& x, bo
 }
 
 }  // namespace
+
+bool reads_first_tokens(Head head) {
+    return head == Head::next_sentence || head == Head::sequence_classification ||
+           head == Head::multiple_choice;
+}
+
+Tensor first_token_rows(const Graph& g) {
+    // offsets[s] is the row of sequence s's first token, so the list of rows is there already.
+    return Plan::tensor_at(g.offsets.storage, 0, g.sequences, 1, Type::uint32);
+}
 
 Graph::Graph(Plan plan_, const Config& config_, const WeightTable& weights_,
              const ModelOptions& model_options_, const SessionOptions& options_)

@@ -57,6 +57,10 @@ void build(Graph& graph);
 /// (T,H) hidden state 0.
 Tensor embed(Graph& graph);
 
+/// Whether a head reads each sequence's first token only; those rows (S,1).
+bool reads_first_tokens(Head head);
+Tensor first_token_rows(const Graph& graph);
+
 /// Which rows the last layer computes: a pass that reads only some rows computes its last layer only for
 /// them.
 struct LastRows {

@@ -143,7 +143,8 @@ Optimizer::Optimizer(Model& model, const WeightArena* master, const WeightArena&
         bind(parts.first[i], first_.range(spans[i].first));
         bind(parts.second[i], second_.range(spans[i].first));
     }
-    recording_ = std::make_unique<Recording>(model.device(), model.pipelines(), std::move(plan), bound);
+    recording_ = std::make_unique<Recording>(model.device(), model.pipelines(), std::move(plan), bound,
+                                             Recording::Options{.profile = options.profile});
     TrainingScalars& s = scalars.host();
     set_betas(s, options.beta1, options.beta2);
     s.epsilon = float(options.epsilon), s.weight_decay = float(options.weight_decay);

@@ -38,6 +38,7 @@ struct OptimizerOptions {
     /// Each layer's learning rate is this times that of the layer above; the head's is whole.
     double layer_decay = 1;
     uint32_t frozen = 0;  // TrainingPassOptions::frozen
+    bool profile = false;
 };
 
 class Optimizer {
@@ -66,6 +67,7 @@ class Optimizer {
 
     const WeightArena& first_moments() const { return first_; }
     const Plan& plan() const { return recording_->plan(); }
+    Recording& recording() { return *recording_; }
 
   private:
     Model& model_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,9 @@ struct TrainingGraph : Graph {
     ops::EmbeddingRows words, places, segments;  // tokens by row of the three embedding tables
     std::map<StorageId, std::string> bound_gradients;
 
+    /// The rows of the last hidden state that the head reads (R,1): first tokens or masked tokens; nullopt
+    /// for all of the T tokens. The last layer computes no others behind its attention.
+    std::optional<Tensor> head_rows() const;
     /// Gradient of a weight, fp32, of its shape. Bound on first use.
     Tensor gradient(const std::string& name);
     bool trains_embeddings() const { return training.frozen == 0; }
@@ -84,7 +88,7 @@ Tensor layer_norm_kept(TrainingGraph& graph, const std::string& label, const Ten
 Tensor layer_norm_backward(TrainingGraph& graph, const std::string& label, const std::string& name,
                            const Tensor& d_y, const Tensor& x, const Tensor& mean, const Tensor& rstd);
 
-/// The head on the last hidden state (T,H), its loss, and the gradient of that hidden state (T,H).
+/// The head on the last hidden state (R,H), its loss, and the gradient of that hidden state (R,H).
 Tensor head_and_loss(TrainingGraph& graph, const Tensor& last);
 
 }  // namespace vkbert

@@ -79,13 +79,11 @@ Tensor token_head(TrainingGraph& g, const Tensor& last, const std::string& name,
 }
 
 /// Heads that read [CLS]: logits = dropout(tanh(Wp first + bp)) W^T + b.
-Tensor pooled_head(TrainingGraph& g, const Tensor& last, const std::string& name, uint32_t classes,
+Tensor pooled_head(TrainingGraph& g, const Tensor& first, const std::string& name, uint32_t classes,
                    float probability) {
     const uint32_t H = g.config.hidden_size;
-    const Tensor list = Plan::tensor_at(g.offsets.storage, 0, g.sequences, 1, Type::uint32);
     const auto rows = [&](const char* label) { return g.temporary(label, g.sequences, H); };
-    const Tensor first = rows("first"), before = rows("before tanh"), pooled = rows("pooled");
-    ops::gather_rows(g.plan, "first tokens", first, last, list);
+    const Tensor before = rows("before tanh"), pooled = rows("pooled");
     linear(g, "pooler", before, first, "pooler.dense");
     ops::activation_forward(g.plan, "pooler tanh", pooled, before, ops::Activation::tanh);
     const ops::Dropout dropout = g.dropout(probability, dropout_site::head);
@@ -99,19 +97,16 @@ Tensor pooled_head(TrainingGraph& g, const Tensor& last, const std::string& name
     if (probability > 0) ops::dropout(g.plan, "d head dropout", d_pooled, d_pooled, dropout);
     ops::activation_backward(g.plan, "d pooler tanh", d_pooled, d_pooled, before, ops::Activation::tanh);
     linear_backward(g, "d pooler", "pooler.dense", d_pooled, first, &d_first);
-    const Tensor d_last = g.temporary("d last", g.tokens, H);
-    ops::scatter_rows(g.plan, "d first tokens", d_last, d_first, list);
-    return d_last;
+    return d_first;
 }
 
 /// The masked tokens' words: logits = LayerNorm(f(Wt x + bt)) E^T + b, E the word embeddings (appendix A.1).
-Tensor masked_lm_head(TrainingGraph& g, const Tensor& last) {
+Tensor masked_lm_head(TrainingGraph& g, const Tensor& x) {
     const uint32_t H = g.config.hidden_size, V = g.config.vocab_size;
     const std::string transform = "cls.predictions.transform.";
     check_vocabulary_logits(g);
     const auto rows = [&](const char* label) { return g.temporary(label, g.rows, H); };
-    const Tensor x = rows("masked rows"), before = rows("mlm before activation"), dense = rows("mlm dense");
-    ops::gather_rows(g.plan, "masked rows", x, last, g.row_list);
+    const Tensor before = rows("mlm before activation"), dense = rows("mlm dense");
     linear(g, "mlm dense", before, x, transform + "dense");
     ops::activation_forward(g.plan, "mlm activation", dense, before, g.config.activation());
     Tensor mean, rstd;
@@ -130,9 +125,7 @@ Tensor masked_lm_head(TrainingGraph& g, const Tensor& last) {
         layer_norm_backward(g, "d mlm layernorm", transform + "LayerNorm", d_transformed, dense, mean, rstd);
     ops::activation_backward(g.plan, "d mlm activation", d_dense, d_dense, before, g.config.activation());
     linear_backward(g, "d mlm dense", transform + "dense", d_dense, x, &d_x);
-    const Tensor d_last = g.temporary("d last", g.tokens, H);
-    ops::scatter_rows(g.plan, "d masked rows", d_last, d_x, g.row_list);
-    return d_last;
+    return d_x;
 }
 
 }  // namespace

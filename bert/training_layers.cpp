@@ -8,12 +8,14 @@ namespace vkbert {
 
 namespace {
 
-/// What a layer's backward pass reads.
+/// What a layer's backward pass reads. R = T, but in a last layer of which only some rows are read.
 struct LayerStates {
     Tensor x, qkv, context, logsumexp;        // (T,H), (T,3H), (T,H), (T,A)
-    Tensor attended, mean1, rstd1, middle;    // (T,H), (T,1), (T,1), (T,H)
-    Tensor before, inner, sum, mean2, rstd2;  // (T,F), (T,F), (T,H), (T,1), (T,1)
-    Tensor y;                                 // (T,H)
+    std::optional<Tensor> rows;               // (R,1) uint32: the rows of what follows
+    Tensor read;                              // (R,H): rows of context
+    Tensor attended, mean1, rstd1, middle;    // (R,H), (R,1), (R,1), (R,H)
+    Tensor before, inner, sum, mean2, rstd2;  // (R,F), (R,F), (R,H), (R,1), (R,1)
+    Tensor y;                                 // (R,H)
 };
 
 std::string name_of_layer(uint32_t layer) {
@@ -23,12 +25,12 @@ std::string name_of_layer(uint32_t layer) {
 /// dropout(input W^T + b) + residual
 Tensor sub_layer_output(TrainingGraph& g, const std::string& label, const Tensor& input,
                         const std::string& name, uint32_t site, const Tensor& residual) {
-    const Tensor sum = g.temporary(label + " sum", g.tokens, g.config.hidden_size);
+    const Tensor sum = g.temporary(label + " sum", input.rows, g.config.hidden_size);
     if (g.training.hidden_dropout == 0) {
         linear(g, label, sum, input, name, ops::Activation::none, &residual);
         return sum;
     }
-    const Tensor linear_output = g.temporary(label, g.tokens, g.config.hidden_size);
+    const Tensor linear_output = g.temporary(label, input.rows, g.config.hidden_size);
     linear(g, label, linear_output, input, name);
     ops::dropout(g.plan, label + " dropout", sum, linear_output, g.dropout(g.training.hidden_dropout, site),
                  &residual);
@@ -65,13 +67,22 @@ LayerStates layer_forward(TrainingGraph& g, uint32_t layer, const Tensor& x) {
     ops::AttentionOptions options = attention_options(g, dropout);
     options.logsumexp = &s.logsumexp;
     ops::attention_forward(g.plan, "attention", s.context, s.qkv, g.tile_list, options);
-    s.attended = sub_layer_output(g, "projection", s.context, name + "attention.output.dense",
-                                  dropout_site::projection(layer), x);
+    s.read = s.context;
+    Tensor residual = x;
+    if (layer + 1 == g.config.num_hidden_layers && (s.rows = g.head_rows())) {
+        s.read = g.temporary("context rows", s.rows->rows, H);
+        residual = g.temporary("residual rows", s.rows->rows, H);
+        ops::gather_rows(g.plan, "context rows", s.read, s.context, *s.rows);
+        ops::gather_rows(g.plan, "residual rows", residual, x, *s.rows);
+    }
+    const Extent R = s.read.rows;
+    s.attended = sub_layer_output(g, "projection", s.read, name + "attention.output.dense",
+                                  dropout_site::projection(layer), residual);
     s.middle =
         layer_norm_kept(g, "layernorm1", s.attended, name + "attention.output.LayerNorm", s.mean1, s.rstd1);
-    s.before = g.temporary("before activation", g.tokens, F);
+    s.before = g.temporary("before activation", R, F);
     linear(g, "ffn1", s.before, s.middle, name + "intermediate.dense");
-    s.inner = g.temporary("inner", g.tokens, F);
+    s.inner = g.temporary("inner", R, F);
     ops::activation_forward(g.plan, "activation", s.inner, s.before, g.config.activation());
     s.sum = sub_layer_output(g, "ffn2", s.inner, name + "output.dense", dropout_site::feed_forward(layer),
                              s.middle);
@@ -79,35 +90,50 @@ LayerStates layer_forward(TrainingGraph& g, uint32_t layer, const Tensor& x) {
     return s;
 }
 
-/// d_x (T,H) from d_y (T,H); gradients of the layer's parameters are added on the way.
+/// Gradients of rows (R,H) as gradients of all tokens (T,H).
+Tensor of_all_tokens(TrainingGraph& g, const std::string& label, const Tensor& d_rows,
+                     const std::optional<Tensor>& rows) {
+    if (!rows) return d_rows;
+    const Tensor all = g.temporary(label, g.tokens, d_rows.columns);
+    ops::scatter_rows(g.plan, label, all, d_rows, *rows);
+    return all;
+}
+
+/// d_x (T,H) from d_y (R,H); gradients of the layer's parameters are added on the way.
 Tensor layer_backward(TrainingGraph& g, uint32_t layer, const LayerStates& s, const Tensor& d_y,
                       bool wants_d_x) {
     const uint32_t H = g.config.hidden_size, F = g.config.intermediate_size;
     const std::string name = name_of_layer(layer);
+    const Extent R = s.read.rows;
     const float p = g.training.hidden_dropout;
     // Feed-forward: y = layernorm2(dropout(W2 f(W1 middle + b1) + b2) + middle)
     const Tensor d_sum =
         layer_norm_backward(g, "d layernorm2", name + "output.LayerNorm", d_y, s.sum, s.mean2, s.rstd2);
     const Tensor d_ffn = dropout_backward(g, "ffn2", d_sum, p, dropout_site::feed_forward(layer));
-    const Tensor d_inner = g.temporary("d inner", g.tokens, F);
+    const Tensor d_inner = g.temporary("d inner", R, F);
     linear_backward(g, "d ffn2", name + "output.dense", d_ffn, s.inner, &d_inner);
     ops::activation_backward(g.plan, "d activation", d_inner, d_inner, s.before, g.config.activation());
-    const Tensor d_middle = g.temporary("d middle", g.tokens, H);
+    const Tensor d_middle = g.temporary("d middle", R, H);
     linear_backward(g, "d ffn1", name + "intermediate.dense", d_inner, s.middle, &d_middle, &d_sum);
     // Attention: middle = layernorm1(dropout(Wo context + bo) + x)
     const Tensor d_attended = layer_norm_backward(g, "d layernorm1", name + "attention.output.LayerNorm",
                                                   d_middle, s.attended, s.mean1, s.rstd1);
     const Tensor d_projection =
         dropout_backward(g, "projection", d_attended, p, dropout_site::projection(layer));
-    const Tensor d_context = g.temporary("d context", g.tokens, H);
-    linear_backward(g, "d projection", name + "attention.output.dense", d_projection, s.context, &d_context);
+    const Tensor d_read = g.temporary("d context rows", R, H);
+    linear_backward(g, "d projection", name + "attention.output.dense", d_projection, s.read, &d_read);
+    const Tensor d_context = of_all_tokens(g, "d context", d_read, s.rows);
     const Tensor d_qkv = g.temporary("d qkv", g.tokens, 3 * H);
     const ops::Dropout dropout = g.dropout(g.training.attention_dropout, dropout_site::attention(layer));
     ops::attention_backward(g.plan, "d attention", d_qkv, d_context, s.qkv, s.context, s.logsumexp,
                             g.tile_list, attention_options(g, dropout));
-    const Tensor d_x = wants_d_x ? g.temporary("d hidden", g.tokens, H) : Tensor{};
-    linear_backward(g, "d qkv", name + "attention.self.qkv", d_qkv, s.x, wants_d_x ? &d_x : nullptr,
-                    &d_attended);
+    if (!wants_d_x) {
+        linear_backward(g, "d qkv", name + "attention.self.qkv", d_qkv, s.x, nullptr);
+        return {};
+    }
+    const Tensor d_x = g.temporary("d hidden", g.tokens, H),
+                 d_residual = of_all_tokens(g, "d residual", d_attended, s.rows);
+    linear_backward(g, "d qkv", name + "attention.self.qkv", d_qkv, s.x, &d_x, &d_residual);
     return d_x;
 }
 
@@ -218,6 +244,12 @@ TrainingGraph::TrainingGraph(Plan plan_, const Config& config_, const WeightTabl
     words = rows_of("words", config.vocab_size);
     places = rows_of("places", config.max_position_embeddings);
     segments = rows_of("segments", config.type_vocab_size);
+}
+
+std::optional<Tensor> TrainingGraph::head_rows() const {
+    if (model_options.head == Head::masked_lm) return row_list;
+    if (reads_first_tokens(model_options.head)) return first_token_rows(*this);
+    return {};
 }
 
 Tensor TrainingGraph::gradient(const std::string& name) {

@@ -18,6 +18,7 @@
 #include "tools/vkbert/inference.hpp"
 #include "tools/vkbert/model_folder.hpp"
 #include "tools/vkbert/output.hpp"
+#include "tools/vkbert/profile.hpp"
 
 namespace vkbert::tools {
 
@@ -116,6 +117,7 @@ class Bench {
         else
             output.write(text(m));
         output.finish();
+        if (global_.profile) print_profile(global_, *device_, profile_);
     }
 
   private:
@@ -147,6 +149,7 @@ class Bench {
         options.output = vkbert::Output::sentence;
         options.max_tokens = batch.tokens(), options.max_sequences = batch.sequences();
         options.kernels = parse_kernel_choices(global_.kernels);
+        options.profile = global_.profile;
         Session session(*model_, options);
         model_->pipelines().save();
         Measured m;
@@ -154,6 +157,7 @@ class Bench {
             session.set_input(batch);
             session.run();
             session.read();
+            if (global_.profile) profile_.add(session.recording().times());
         });
         m.flops = encoder_flops(model_->config(), batch);
         m.variants = variants(session.plan());
@@ -181,11 +185,15 @@ class Bench {
         options.pass.attention_dropout = config.attention_probs_dropout_prob;
         options.pass.classifier_dropout = config.classifier_dropout.value_or(config.hidden_dropout_prob);
         options.pass.kernels = parse_kernel_choices(global_.kernels);
+        options.pass.profile = options.optimizer.profile = global_.profile;
         Trainer trainer(*model_, options);
         model_->pipelines().save();
         Measured m;
         std::vector<double> host;
-        time_steps(m, [&] { host.push_back(trainer.step(examples, step, 1e-5).host_seconds); });
+        time_steps(m, [&] {
+            host.push_back(trainer.step(examples, step, 1e-5).host_seconds);
+            if (global_.profile) add_step(profile_, trainer);
+        });
         std::ranges::sort(host);
         m.host_seconds = host[host.size() / 2];
         m.flops = 3 * encoder_flops(config, batch);
@@ -238,6 +246,7 @@ class Bench {
     const BenchOptions& options_;
     std::unique_ptr<Device> device_;
     std::unique_ptr<Model> model_;
+    Profile profile_;
 };
 
 }  // namespace

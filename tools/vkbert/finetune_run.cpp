@@ -7,6 +7,7 @@
 #include "runtime/error.hpp"
 #include "tools/vkbert/finetune.hpp"
 #include "tools/vkbert/model_folder.hpp"
+#include "tools/vkbert/profile.hpp"
 #include "tools/vkbert/progress.hpp"
 #include "tools/vkbert/report.hpp"
 
@@ -66,7 +67,7 @@ TrainerOptions FinetuneRun::trainer_options() const {
         options_.dropout.value_or(config_.classifier_dropout.value_or(config_.hidden_dropout_prob));
     t.pass.recompute = options_.recompute;
     t.pass.frozen = options_.freeze;
-    t.pass.profile = global_.profile;
+    t.pass.profile = t.optimizer.profile = global_.profile;
     t.pass.kernels = parse_kernel_choices(global_.kernels);
     t.pass.max_tokens = token_budget(train_.examples, options_.batch_size, options_.accumulate);
     t.pass.max_sequences = most_sequences(train_.examples, options_.batch_size);
@@ -217,7 +218,7 @@ void FinetuneRun::train_step(Progress& bar) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     const double rate = double(done.tokens) / seconds.count();
     ++progress_.step;
-    if (global_.profile) profile_.add(trainer_->pass().recording().times());
+    if (global_.profile) add_step(profile_, *trainer_);
     if (!std::isfinite(done.loss) && !done.skipped)
         fail(ErrorCode::failed, "step {}: the loss is not a number; try a lower --learning-rate",
              progress_.step);
@@ -246,6 +247,7 @@ void FinetuneRun::run() {
     if (global_.verbose)
         message(global_,
                 fmt::format("device memory: {} bytes at most were used", device_->peak_allocated_bytes()));
+    if (global_.profile) print_profile(global_, *device_, profile_);
     if (!options_.report.empty()) report();
 }
 

@@ -8,6 +8,7 @@
 #include "bert/checkpoint.hpp"
 #include "runtime/error.hpp"
 #include "tools/vkbert/model_folder.hpp"
+#include "tools/vkbert/profile.hpp"
 
 namespace vkbert::tools {
 
@@ -113,24 +114,11 @@ BatchRunner::BatchRunner(LoadedModel& loaded, SessionOptions options, uint32_t b
     options_.max_tokens = options_.max_sequences = options_.max_rows = 0;
 }
 
-static std::string profile_text(Device& device, const Profile& profile) {
-    Ceilings ceilings;
-    ceilings.bytes_per_second = measure_copy_bandwidth(device);
-    ceilings.flops_per_second = measure_fma_rate(device);
-    return profile.table(ceilings);
-}
-
 BatchRunner::~BatchRunner() {
     const GlobalOptions& global = loaded_.global();
     if (!session_) return;
     Progress::clear_line();
-    if (global.profile) {
-        try {
-            std::fputs(profile_text(loaded_.device(), profile_).c_str(), stderr);
-        } catch (const std::exception& error) {
-            message(global, std::string("no profile: ") + error.what());
-        }
-    }
+    if (global.profile) print_profile(global, loaded_.device(), profile_);
     if (global.verbose)
         message(global, fmt::format("device memory: {} bytes at most were used",
                                     loaded_.device().peak_allocated_bytes()));
