@@ -7,6 +7,7 @@ struct MatmulPush {
     uint n;
     uint a_pitch4, b_pitch4, c_pitch4, residual_pitch4;  // elements / 4
     float scale;
+    uint k_part;  // tiled: steps of K of one workgroup (z), a multiple of the tile's; parts lie M rows apart in C
 };
 
 // Bits of the EPILOGUE constant.

@@ -1,7 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 // C(M,N) = epilogue(op(A) op(B)), any orientation: shared-memory tiles for GPUs. A workgroup makes BM x BN of C, stepping
-// BK along K; an invocation makes TILE x TILE of it by outer products from registers.
+// BK along K (with k_part a part of K); an invocation makes TILE x TILE of it by outer products from registers.
 //
 // Both operands lie in shared memory as [k][row or column], so that the inner loop reads vec4s whatever the orientation:
 // an invocation brings one 4x4 block of A or of B in each step and transposes it in registers where K is contiguous. The
@@ -70,14 +70,15 @@ void fetch_b(uint strip, uint k, uint limit, uint depth) {
     acc[12 + i] += x1[i] * y1;
 #define STORE_AT(i, quarter, first_row, first_column4)                                         \
     if (first_row + i < m && 4 * (first_column4) < p.n)                                        \
-        store4(acc[4 * quarter + i], first_row + i, first_column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale);
+        store4(acc[4 * quarter + i], part * m + first_row + i, first_column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale);
 #define STORE_0(i) STORE_AT(i, 0, row, column4)
 #define STORE_1(i) STORE_AT(i, 1, row, column4 + BN / 8)
 #define STORE_2(i) STORE_AT(i, 2, row + BM / 2, column4)
 #define STORE_3(i) STORE_AT(i, 3, row + BM / 2, column4 + BN / 8)
 
 void main() {
-    const uint m = extent(p.m, p.m_symbol), depth = extent(p.k, p.k_symbol);
+    const uint m = extent(p.m, p.m_symbol), part = gl_WorkGroupID.z, begin = part * p.k_part;
+    const uint depth = min(extent(p.k, p.k_symbol), begin + p.k_part);
     const uint me = gl_LocalInvocationID.x;
     // Which block is mine: neighbours along the direction that is contiguous in memory.
     const bool brings_a = me < A_BLOCKS;
@@ -97,9 +98,9 @@ void main() {
     vec4 acc[4];
     REPEAT_4(CLEAR)
 #endif
-    if (brings_a) fetch_a(far_a, step, m, depth);
-    else fetch_b(far_b, step, p.n, depth);
-    for (uint k = 0; k < depth; k += BK) {
+    if (brings_a) fetch_a(far_a, begin + step, m, depth);
+    else fetch_b(far_b, begin + step, p.n, depth);
+    for (uint k = begin; k < depth; k += BK) {
         barrier();
         if (brings_a) {
             REPEAT_4(PLACE_A)

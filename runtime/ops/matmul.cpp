@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "runtime/error.hpp"
+#include "runtime/training_ops.hpp"
 #include "shaders/glsl_types.h"
 namespace vkbert {
 #include "shaders/matmul.h"
@@ -24,6 +25,12 @@ VKBERT_DECLARE_SHADER(matmul_texel_4_fp16)
 
 namespace vkbert::ops {
 namespace {
+
+/// Workgroups that fill a device, and what K must have for each part of it.
+constexpr uint32_t workgroups_to_fill(DeviceClass device_class) {
+    return device_class == DeviceClass::discrete ? 256 : 64;
+}
+constexpr uint32_t least_part = 512;
 
 enum class Algorithm { tiled, pointer, texel, plain };
 
@@ -143,6 +150,22 @@ bool pays_to_transpose(const MatmulProblem& problem) {
     return false;
 }
 
+uint64_t tiles_of(const Shape& shape, const MatmulProblem& problem) {
+    return uint64_t((problem.m + shape.rows - 1) / shape.rows) *
+           ((problem.n + shape.columns - 1) / shape.columns);
+}
+
+/// Parts of K, each summed by workgroups of its own, where C has too few tiles to fill the device: gradients
+/// of weights, whose K is all tokens. From capacities alone, so that the order of a sum is always the same.
+uint32_t parts_of_k(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
+    if (shape.algorithm != Algorithm::tiled || problem.orientation != Orientation::tn) return 1;
+    const uint64_t wanted = workgroups_to_fill(capabilities.device_class) / tiles_of(shape, problem);
+    const uint64_t bytes = uint64_t(problem.m) * problem.n * sizeof(float);
+    return uint32_t(std::max<uint64_t>(
+        std::min({wanted, uint64_t(problem.k / least_part), capabilities.max_storage_buffer_range / bytes}),
+        1));
+}
+
 /// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
 /// over.
 bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
@@ -153,8 +176,7 @@ bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulPro
             if (shape.rows == 32) return true;
             // 64 accumulators an invocation are for large GPUs, and only where tiles enough remain to fill
             // them.
-            const uint64_t tiles = uint64_t((problem.m + shape.rows - 1) / shape.rows) *
-                                   ((problem.n + shape.columns - 1) / shape.columns);
+            const uint64_t tiles = tiles_of(shape, problem) * parts_of_k(shape, capabilities, problem);
             if (shape.rows == 128) return capabilities.device_class == DeviceClass::discrete && tiles >= 96;
             return tiles >= 32;
         }
@@ -285,8 +307,12 @@ uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a,
     return shape_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
 }
 
+/// With parts, C is (parts * M,N).
 void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
-                     const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
+                     const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
+                     uint32_t parts = 1) {
+    constexpr uint32_t steps = 32;  // a multiple of every tile's
+    const uint32_t k_part = parts == 1 ? d.k.capacity : (d.k.capacity / parts + steps) / steps * steps;
     const Tensor residual = options.residual != nullptr ? *options.residual : plan.counts();
     const Shape& shape = shape_of(kernel, a.type);
     Dispatch dispatch;
@@ -301,8 +327,8 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
                          {options.bias != nullptr ? *options.bias : plan.counts()},
                          {residual}};
     dispatch.set_push(MatmulPush{d.m.capacity, d.m.symbol, d.k.capacity, d.k.symbol, d.n, a.pitch / 4,
-                                 b.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale});
-    dispatch.groups = {Groups{d.n, shape.columns}, Groups{d.m, shape.rows}, Groups{}};
+                                 b.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale, k_part});
+    dispatch.groups = {Groups{d.n, shape.columns}, Groups{d.m, shape.rows}, Groups{parts}};
     dispatch.work = work_of(d, c, a, options);
     plan.append(std::move(dispatch));
 }
@@ -316,12 +342,38 @@ Tensor transposed(Plan& plan, const std::string& label, const Tensor& t, uint32_
     return copy;
 }
 
+/// C += or = A^T B in parts of K, which are then added up in their order.
+void append_in_parts(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
+                     const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
+                     uint32_t parts) {
+    const uint32_t elements = d.m.capacity * d.n;
+    const Tensor sums = plan.temporary(label + " parts", parts, elements, Type::fp32);
+    MatmulOptions each = options;
+    each.residual = nullptr;
+    append_dispatch(plan, label, kernel, d,
+                    Plan::tensor_at(sums.storage, 0, parts * d.m.capacity, d.n, Type::fp32), a, b, each,
+                    parts);
+    column_sums(plan, label + " sum of parts", Plan::tensor_at(c.storage, c.offset, 1u, elements, Type::fp32),
+                sums, options.residual != nullptr);
+}
+
+/// Whether C may be made of parts: nothing but a sum is done to it, and its elements lie without gaps.
+bool only_adds(const Tensor& c, const MatmulOptions& options) {
+    const bool to_itself = options.residual == nullptr ||
+                           (options.residual->storage == c.storage && options.residual->offset == c.offset);
+    return to_itself && options.bias == nullptr && options.activation == Activation::none &&
+           c.type == Type::fp32 && c.pitch == c.columns;
+}
+
 void append_one(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
                 const MatmulOptions& options) {
     const Dimensions d = check_shapes(label, c, a, b, options);
     const Kernel& kernel =
         choose_matmul(plan.capabilities(), plan.choices(), problem_of(d, c, a, b, options));
     const Shape& shape = shape_of(kernel, a.type);
+    const uint32_t parts =
+        only_adds(c, options) ? parts_of_k(shape, plan.capabilities(), problem_of(d, c, a, b, options)) : 1;
+    if (parts > 1) return append_in_parts(plan, label, kernel, d, c, a, b, options, parts);
     if (shape.algorithm != Algorithm::pointer || options.orientation == Orientation::nt)
         return append_dispatch(plan, label, kernel, d, c, a, b, options);
     const bool tn = options.orientation == Orientation::tn;
