@@ -16,6 +16,7 @@ namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
+using testing::Not;
 
 std::string tiny_model() {
     const char* source = std::getenv("VKBERT_SOURCE_DIR");
@@ -116,6 +117,8 @@ TEST_F(Finetune, LearnsAndLeavesAModelThatTheOtherCommandsOpen) {
     EXPECT_EQ(json::parse(classes.out).at("label"), "good") << classes.err;
     EXPECT_THAT(read_file(page), HasSubstr("\"title\":\"loss\""));
     EXPECT_THAT(read_file(page), HasSubstr("<h2>Confusion</h2>"));
+    EXPECT_THAT(read_file(page), HasSubstr("<td>layer * d ffn1 weight</td><td>matmul "));
+    EXPECT_THAT(read_file(page), Not(HasSubstr("{{")));
 }
 
 TEST_F(Finetune, GivesTheSameBitsForTheSameSeed) {

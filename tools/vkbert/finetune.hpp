@@ -50,6 +50,8 @@ class FinetuneRun {
     void evaluate();
     void save();
     void report() const;
+    /// The report shows the slowest dispatches.
+    bool profiles() const { return global_.profile || !options_.report.empty(); }
 
     const GlobalOptions& global_;
     const FinetuneOptions& options_;

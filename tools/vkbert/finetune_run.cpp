@@ -67,7 +67,7 @@ TrainerOptions FinetuneRun::trainer_options() const {
         options_.dropout.value_or(config_.classifier_dropout.value_or(config_.hidden_dropout_prob));
     t.pass.recompute = options_.recompute;
     t.pass.frozen = options_.freeze;
-    t.pass.profile = t.optimizer.profile = global_.profile;
+    t.pass.profile = t.optimizer.profile = profiles();
     t.pass.kernels = parse_kernel_choices(global_.kernels);
     t.pass.max_tokens = token_budget(train_.examples, options_.batch_size, options_.accumulate);
     t.pass.max_sequences = most_sequences(train_.examples, options_.batch_size);
@@ -218,7 +218,7 @@ void FinetuneRun::train_step(Progress& bar) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     const double rate = double(done.tokens) / seconds.count();
     ++progress_.step;
-    if (global_.profile) add_step(profile_, *trainer_);
+    if (profiles()) add_step(profile_, *trainer_);
     if (!std::isfinite(done.loss) && !done.skipped)
         fail(ErrorCode::failed, "step {}: the loss is not a number; try a lower --learning-rate",
              progress_.step);
@@ -269,7 +269,7 @@ void FinetuneRun::report() const {
     page.metrics = std::filesystem::path(options_.output) / "metrics.jsonl";
     page.labels = task_.labels;
     page.confusion = scores_.confusion;
-    if (global_.profile) page.profile = profile_.table();
+    page.profile = profile_;
     write_report(options_.report, page);
 }
 
