@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "bert/tasks/dataset.hpp"
@@ -248,6 +249,40 @@ TEST(TaskExamples, TrainedConfigsNameHeadLabelsAndProblem) {
     EXPECT_EQ(again.labels, sst2.labels);
     EXPECT_EQ(again.architectures, sst2.architectures);
     EXPECT_EQ(again.problem_type, sst2.problem_type);
+}
+
+// Each file with each of its bits flipped is read or refused with an Error; more under the asan preset.
+TEST(TaskExamples, EveryFlippedBitIsReadOrRefused) {
+    struct Case {
+        const char *task, *name, *text;
+    };
+    const Case cases[] = {
+        {"rte", "x.tsv", "sentence1\tsentence2\tlabel\na b\tc\tentailment\n"},
+        {"swag", "x.csv", "sent1,sent2,ending0,ending1,ending2,ending3,label\n\"a, b\",c,\"d\",e,a,b,2\n"},
+        {"tagging", "x.jsonl", "{\"words\":[\"a\",\"b\"],\"labels\":[\"O\",\"B-X\"]}\n"},
+        {"ner", "x.txt", "-DOCSTART- O\n\na X B-X\nb X O\n\nc X O\n"},
+        {"squad2", "x.json",
+         R"({"data":[{"paragraphs":[{"context":"a é c","qas":[{"id":"1","question":"b","answers":[{"text":"c","answer_start":4}]}]}]}]})"},
+        {"answering", "x.tsv", "question\tcontext\tanswer\tbegin\na\tb c d\tc\t2\n"},
+    };
+    size_t read = 0, refused = 0;
+    for (const Case& one : cases)
+        for (size_t bit = 0; bit < 8 * std::strlen(one.text); ++bit) {
+            std::string text = one.text;
+            text[bit / 8] = char(text[bit / 8] ^ (1 << bit % 8));
+            Task task = make_task(one.task);
+            try {
+                const Dataset data = encode(task, one.name, text, {.max_length = 12});
+                EXPECT_FALSE(data.examples.empty());
+                ++read;
+            } catch (const Error& error) {
+                EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+                ++refused;
+            }
+        }
+    // Most bytes are names, separators and labels; flips of the free text are read.
+    EXPECT_GT(read, 100u);
+    EXPECT_GT(refused, 1000u);
 }
 
 // Every question of a real set: the labelled tokens of some window are the answer's text.
