@@ -2,7 +2,7 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 // Of block b of rows: partials(b, 0..H) = sum of d_y * (x - mean) * rstd, from column P on sum of d_y, each in the
-// order of the rows: add_partials.comp makes d_gamma and d_beta of them. One invocation four columns of one block.
+// order of the rows, zeros where there are none: column_sums.comp makes d_gamma and d_beta of them. One invocation four columns of one block.
 // -DTEXEL reads all inputs as texel buffers.
 #include "shaders/common.glsl"
 #include "shaders/texel.glsl"

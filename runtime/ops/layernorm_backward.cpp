@@ -1,4 +1,5 @@
-#include "runtime/ops/add_partials.hpp"
+#include <algorithm>
+
 #include "runtime/ops/common.hpp"
 #include "runtime/ops/tables.hpp"
 #include "runtime/training_ops.hpp"
@@ -76,12 +77,19 @@ static uint32_t part_columns(const Tensor& x) {
     return (x.columns + 63) / 64 * 64;
 }
 
+/// Rows of a block of partial sums: 32, more where that would make over 64 blocks; a multiple of 4. From the
+/// capacity alone, so that every device and every run adds in one order.
+static uint32_t block_rows_of(Extent rows) {
+    constexpr uint32_t least = 32, most_blocks = 64;
+    return std::max(least, (rows.capacity / most_blocks + 4) / 4 * 4);
+}
+
 /// partials(b,2P), P = part_columns: the sums over block b of rows for d_gamma and d_beta.
 static Tensor append_columns(Plan& plan, const std::string& label, const Tensor& d_y, const Tensor& x,
                              const Tensor& mean, const Tensor& rstd) {
-    const Tensor partials =
-        plan.temporary(label + " partial sums", partial_blocks(x.rows), 2 * part_columns(x));
-    const uint32_t block_rows = partial_block_rows(x.rows);
+    const uint32_t block_rows = block_rows_of(x.rows);
+    const uint32_t blocks = (x.rows.capacity + block_rows - 1) / block_rows;
+    const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
     Dispatch dispatch;
     dispatch.label = label;
     dispatch.bindings = {{plan.counts()}, {d_y}, {x}, {mean}, {rstd}, {partials, Access::write}};
@@ -89,8 +97,7 @@ static Tensor append_columns(Plan& plan, const std::string& label, const Tensor&
     dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, x.columns / 4,
                                                    part_columns(x) / 4, block_rows, d_y.pitch / 4,
                                                    x.pitch / 4});
-    dispatch.groups = {Groups{x.rows, block_rows}, Groups{x.columns / 4, dispatch.kernel->constants[0]},
-                       Groups{}};
+    dispatch.groups = {Groups{blocks}, Groups{x.columns / 4, dispatch.kernel->constants[0]}, Groups{}};
     dispatch.work = row_work(x, 5, 2);
     plan.append(std::move(dispatch));
     return partials;
@@ -123,8 +130,8 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
     dispatch.groups = {Groups{x.rows}, Groups{}, Groups{}};
     dispatch.work = row_work(x, 12, d_x_residual != nullptr ? 4 : 3);
     plan.append(std::move(dispatch));
-    add_partials(plan, label, d_gamma, partials.columns_at(0, x.columns), x.rows);
-    add_partials(plan, label, d_beta, partials.columns_at(part_columns(x), x.columns), x.rows);
+    column_sums(plan, label + " gamma", d_gamma, partials.columns_at(0, x.columns));
+    column_sums(plan, label + " beta", d_beta, partials.columns_at(part_columns(x), x.columns));
 }
 
 }  // namespace vkbert::ops

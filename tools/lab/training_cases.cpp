@@ -180,7 +180,7 @@ void add_optimizer(std::vector<Case>& cases) {
 
 void add_training_cases(std::vector<Case>& cases) {
     for (const Type type : {Type::fp32, Type::fp16})
-        for (const std::string_view op : {"layernorm_backward", "layernorm_backward_columns", "add_partials"})
+        for (const std::string_view op : {"layernorm_backward", "layernorm_backward_columns"})
             cases.push_back(layernorm_backward(op, type));
     for (const Type type : {Type::fp32, Type::fp16}) {
         for (const bool residual : {false, true}) cases.push_back(dropout(residual, type));

@@ -136,8 +136,6 @@ void add_training_checks(std::vector<Check>& checks) {
     add("gradient_norm", ops::gradient_norm_kernels(), check_optimizer);
     add("gradient_norm_finish", ops::gradient_norm_finish_kernels(), check_optimizer);
     add("adamw", ops::adamw_kernels(), check_optimizer);
-    add("add_partials", ops::add_partials_kernels(),
-        [](OpRun& run, uint64_t seed) { return check_layernorm_backward(run, seed, Type::fp32); });
 }
 
 }  // namespace vkbert::tools
