@@ -181,20 +181,22 @@ static double check_top_k(OpRun& run, uint64_t seed) {
     return run.result_integers(indices) == expected ? 0 : INFINITY;
 }
 
+void add_for_types(std::vector<Check>& checks, std::string_view op, std::span<const Kernel> (*kernels)(Type),
+                   double (*check)(OpRun&, uint64_t, Type)) {
+    for (const Type type : {Type::fp32, Type::fp16})
+        checks.push_back({op, name_of(type), type == Type::fp16, kernels(type),
+                          [check, type](OpRun& run, uint64_t seed) { return check(run, seed, type); }});
+}
+
 std::vector<Check> all_checks() {
     std::vector<Check> checks;
+    add_for_types(checks, "matmul", ops::matmul_kernels, check_matmul);
+    add_for_types(checks, "attention_forward", ops::attention_forward_kernels, check_attention);
+    add_for_types(checks, "layernorm_forward", ops::layernorm_forward_kernels, check_layernorm);
+    add_for_types(checks, "embedding_forward", ops::embedding_forward_kernels, check_embedding);
+    add_for_types(checks, "pool_forward", ops::pool_forward_kernels, check_pool);
     for (const Type type : {Type::fp32, Type::fp16}) {
         const bool half = type == Type::fp16;
-        const auto add = [&](std::string_view op, std::span<const Kernel> kernels,
-                             double (*check)(OpRun&, uint64_t, Type)) {
-            checks.push_back({op, name_of(type), half, kernels,
-                              [check, type](OpRun& run, uint64_t seed) { return check(run, seed, type); }});
-        };
-        add("matmul", ops::matmul_kernels(type), check_matmul);
-        add("attention_forward", ops::attention_forward_kernels(type), check_attention);
-        add("layernorm_forward", ops::layernorm_forward_kernels(type), check_layernorm);
-        add("embedding_forward", ops::embedding_forward_kernels(type), check_embedding);
-        add("pool_forward", ops::pool_forward_kernels(type), check_pool);
         checks.push_back({"cast", half ? "fp16 to fp32" : "fp32 to fp16", true, ops::cast_kernels(type),
                           [type](OpRun& run, uint64_t seed) { return check_cast(run, seed, type); }});
         for (const Type to : {Type::fp32, Type::fp16})

@@ -26,6 +26,10 @@ std::vector<Check> all_checks();
 void add_gradient_checks(std::vector<Check>& checks);
 void add_training_checks(std::vector<Check>& checks);
 
+/// A check for fp32 and one for fp16.
+void add_for_types(std::vector<Check>& checks, std::string_view op, std::span<const Kernel> (*kernels)(Type),
+                   double (*check)(OpRun&, uint64_t seed, Type));
+
 /// Largest |actual - expected| / tolerance(row, column); NaN when anything is NaN that should not be.
 double worst(const test::Matrix& actual, const test::Matrix& expected,
              const std::function<double(uint32_t, uint32_t)>& tolerance);

@@ -113,19 +113,14 @@ static double check_transpose(OpRun& run, uint64_t seed, Type type) {
 }
 
 void add_gradient_checks(std::vector<Check>& checks) {
+    add_for_types(checks, "activation_forward", ops::activation_forward_kernels, check_activation_forward);
+    add_for_types(checks, "activation_backward", ops::activation_backward_kernels, check_activation_backward);
+    add_for_types(checks, "attention_backward", ops::attention_backward_kernels, check_attention_backward);
+    add_for_types(checks, "column_sums", ops::column_sums_kernels, check_column_sums);
+    add_for_types(checks, "dropout", ops::dropout_kernels, check_dropout);
+    add_for_types(checks, "transpose", ops::transpose_kernels, check_transpose);
     for (const Type type : {Type::fp32, Type::fp16}) {
         const bool half = type == Type::fp16;
-        const auto add = [&](std::string_view op, std::span<const Kernel> kernels,
-                             double (*check)(OpRun&, uint64_t, Type)) {
-            checks.push_back({op, name_of(type), half, kernels,
-                              [check, type](OpRun& run, uint64_t seed) { return check(run, seed, type); }});
-        };
-        add("activation_forward", ops::activation_forward_kernels(type), check_activation_forward);
-        add("activation_backward", ops::activation_backward_kernels(type), check_activation_backward);
-        add("attention_backward", ops::attention_backward_kernels(type), check_attention_backward);
-        add("column_sums", ops::column_sums_kernels(type), check_column_sums);
-        add("dropout", ops::dropout_kernels(type), check_dropout);
-        add("transpose", ops::transpose_kernels(type), check_transpose);
         checks.push_back(
             {"scatter_rows", name_of(type), half, ops::scatter_rows_kernels(type, type),
              [type](OpRun& run, uint64_t seed) { return check_scatter(run, seed, type, type); }});

@@ -114,18 +114,10 @@ static double check_optimizer(OpRun& run, uint64_t seed) {
 }
 
 void add_training_checks(std::vector<Check>& checks) {
-    for (const Type type : {Type::fp32, Type::fp16}) {
-        const bool half = type == Type::fp16;
-        const auto add = [&](std::string_view op, std::span<const Kernel> kernels,
-                             double (*check)(OpRun&, uint64_t, Type)) {
-            checks.push_back({op, name_of(type), half, kernels,
-                              [check, type](OpRun& run, uint64_t seed) { return check(run, seed, type); }});
-        };
-        add("layernorm_backward", ops::layernorm_backward_kernels(type), check_layernorm_backward);
-        add("layernorm_backward_columns", ops::layernorm_backward_columns_kernels(type),
-            check_layernorm_backward);
-        add("embedding_backward", ops::embedding_backward_kernels(type), check_embedding_backward);
-    }
+    add_for_types(checks, "layernorm_backward", ops::layernorm_backward_kernels, check_layernorm_backward);
+    add_for_types(checks, "layernorm_backward_columns", ops::layernorm_backward_columns_kernels,
+                  check_layernorm_backward);
+    add_for_types(checks, "embedding_backward", ops::embedding_backward_kernels, check_embedding_backward);
     const auto add = [&](std::string_view op, std::span<const Kernel> kernels,
                          double (*check)(OpRun&, uint64_t)) {
         checks.push_back({op, "fp32", false, kernels, check});
