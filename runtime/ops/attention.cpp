@@ -23,33 +23,24 @@ namespace {
 
 using enum BindingKind;
 
-constexpr uint32_t tiled_shared_memory = 16384;  // what every Vulkan device has
-
 std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled) {
     const std::string_view op = "attention_forward";
     return {{.op = op,
              .name = "pointer",
              .shader = &pointer,
-             .requirements = {.invocations = 16,
-                              .buffer_device_address = true,
-                              .scalar_pointer_loads = true,
-                              .cpu_only = true},
-             .constants = {16},
+             .requirements = attention_pointer_needs,
+             .constants = {attention_pointer_needs.invocations},
              .bindings = {storage, storage, storage, storage, storage, storage, address}},
             {.op = op,
              .name = "texel",
              .shader = &texels,
-             .requirements = {.invocations = 8,
-                              .min_subgroup_size = 4,
-                              .subgroup_quad = true,
-                              .texel_buffers = true,
-                              .cpu_only = true},
-             .constants = {8},
+             .requirements = attention_texel_needs,
+             .constants = {attention_texel_needs.invocations},
              .bindings = {storage, storage, texel, storage, storage, storage}},
             {.op = op,
              .name = "tiled",
              .shader = &tiled,
-             .requirements = {.invocations = 64, .shared_memory = tiled_shared_memory},
+             .requirements = {.invocations = 64, .shared_memory = attention_least_shared_memory},
              .constants = {64},
              .bindings = {storage, storage, storage, storage, storage, storage}}};
 }
@@ -65,7 +56,7 @@ uint32_t tiled_keys(uint32_t head_size, bool drops) {
         return fixed + keys * stride + rows * (keys + 1) * 4 + drop_words * 4;
     };
     uint32_t keys = 32;
-    while (keys > lanes && bytes(keys) > tiled_shared_memory) keys -= lanes;
+    while (keys > lanes && bytes(keys) > attention_least_shared_memory) keys -= lanes;
     return keys;
 }
 

@@ -22,43 +22,36 @@ namespace {
 
 using enum BindingKind;
 
-constexpr uint32_t least_shared_memory = 16384;  // what every Vulkan device has
-constexpr uint32_t most_shared_memory = 32768;   // more would leave too few workgroups on a processor
+constexpr uint32_t most_shared_memory = 32768;  // more would leave too few workgroups on a processor
 
 std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled) {
     const std::string_view op = "attention_backward";
-    return {{.op = op,
-             .name = "pointer",
-             .shader = &pointer,
-             .requirements = {.invocations = 16,
-                              .buffer_device_address = true,
-                              .scalar_pointer_loads = true,
-                              .cpu_only = true},
-             .constants = {16},
-             .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage,
-                          address, address}},
-            {.op = op,
-             .name = "texel",
-             .shader = &texels,
-             .requirements = {.invocations = 8,
-                              .min_subgroup_size = 4,
-                              .subgroup_quad = true,
-                              .texel_buffers = true,
-                              .cpu_only = true},
-             .constants = {8},
-             .bindings = {storage, storage, texel, storage, storage, storage, texel, storage, storage}},
-            {.op = op,
-             .name = "tiled",
-             .shader = &tiled,
-             .requirements = {.invocations = 64, .shared_memory = least_shared_memory, .registers = 72},
-             .constants = {64},
-             .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}},
-            {.op = op,
-             .name = "tiled_wide",
-             .shader = &tiled,
-             .requirements = {.invocations = 256, .shared_memory = most_shared_memory},
-             .constants = {256},
-             .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}}};
+    return {
+        {.op = op,
+         .name = "pointer",
+         .shader = &pointer,
+         .requirements = attention_pointer_needs,
+         .constants = {attention_pointer_needs.invocations},
+         .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage,
+                      address, address}},
+        {.op = op,
+         .name = "texel",
+         .shader = &texels,
+         .requirements = attention_texel_needs,
+         .constants = {attention_texel_needs.invocations},
+         .bindings = {storage, storage, texel, storage, storage, storage, texel, storage, storage}},
+        {.op = op,
+         .name = "tiled",
+         .shader = &tiled,
+         .requirements = {.invocations = 64, .shared_memory = attention_least_shared_memory, .registers = 72},
+         .constants = {64},
+         .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}},
+        {.op = op,
+         .name = "tiled_wide",
+         .shader = &tiled,
+         .requirements = {.invocations = 256, .shared_memory = most_shared_memory},
+         .constants = {256},
+         .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}}};
 }
 
 /// Lanes a row of a tiled variant.
