@@ -77,6 +77,27 @@ void convert(const std::byte* in, DataType type, Out* out, size_t count) {
     }
 }
 
+// Numbers that are not finite have all bits of their exponent set. Without a branch, so that it vectorises.
+template <typename Bits>
+bool finite_as(const std::byte* in, size_t count, Bits exponent) {
+    bool fine = true;
+    for (size_t i = 0; i < count; ++i) fine &= (load<Bits>(in + i * sizeof(Bits)) & exponent) != exponent;
+    return fine;
+}
+
+bool finite(const std::byte* in, DataType type, size_t count) {
+    switch (type) {
+        case DataType::f64:
+            return finite_as<uint64_t>(in, count, 0x7ff0000000000000);
+        case DataType::f32:
+            return finite_as<uint32_t>(in, count, 0x7f800000);
+        case DataType::f16:
+            return finite_as<uint16_t>(in, count, 0x7c00);
+        default:
+            return finite_as<uint16_t>(in, count, 0x7f80);
+    }
+}
+
 // Position of the row-major element `index` in a strided tensor, in elements.
 uint64_t strided_position(const StoredTensor& tensor, uint64_t index) {
     uint64_t position = 0;
@@ -182,15 +203,32 @@ uint64_t Checkpoint::file_bytes() const {
     return sum;
 }
 
-template <typename Out>
-void Checkpoint::copy(const StoredTensor& tensor, uint64_t first, std::span<Out> out) const {
+void Checkpoint::check_range(const StoredTensor& tensor, uint64_t first, uint64_t count) const {
     const uint64_t elements = tensor.elements();
-    if (first > elements || out.size() > elements - first)
+    if (first > elements || count > elements - first)
         fail(ErrorCode::invalid_argument, "{}: tensor '{}' has {} elements; [{}, {}) are asked for",
-             file_of(tensor), tensor.name, elements, first, first + out.size());
+             file_of(tensor), tensor.name, elements, first, first + count);
     if (!floating(tensor.type))
         fail(ErrorCode::unsupported, "{}: tensor '{}' is {}, not floating-point", file_of(tensor),
              tensor.name, name_of(tensor.type));
+}
+
+void Checkpoint::require_finite(const StoredTensor& tensor, uint64_t first, uint64_t count) const {
+    check_range(tensor, first, count);
+    const std::byte* const data = files_[tensor.file].bytes.data() + tensor.offset;
+    const uint64_t width = size_of(tensor.type);
+    bool fine = true;
+    if (tensor.strides.empty()) fine = finite(data + first * width, tensor.type, count);
+    for (uint64_t i = first; !tensor.strides.empty() && i < first + count; ++i)
+        fine &= finite(data + strided_position(tensor, i) * width, tensor.type, 1);
+    if (!fine)
+        fail(ErrorCode::invalid_input, "{}: tensor '{}' has values that are not finite (NaN or infinity)",
+             file_of(tensor), tensor.name);
+}
+
+template <typename Out>
+void Checkpoint::copy(const StoredTensor& tensor, uint64_t first, std::span<Out> out) const {
+    check_range(tensor, first, out.size());
     const File& file = files_[tensor.file];
     const uint64_t width = size_of(tensor.type);
     if (!tensor.strides.empty()) {

@@ -13,8 +13,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "runtime/files.hpp"
 #include "bert/stored_tensor.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 
@@ -45,6 +45,10 @@ class Checkpoint {
     void read(const StoredTensor& tensor, uint64_t first, std::span<float> out) const;
     /// The same as fp16 bits, rounded to nearest even.
     void read_fp16(const StoredTensor& tensor, uint64_t first, std::span<uint16_t> out) const;
+    /// Throws invalid_input naming file and tensor when one of the elements [first, first + count) is an
+    /// infinity or NaN: a model with one answers nothing but that, silently on some devices. Other errors as
+    /// read()'s.
+    void require_finite(const StoredTensor& tensor, uint64_t first, uint64_t count) const;
     /// A tensor's elements as they lie in the file. Errors: unsupported where they do not lie row-major.
     std::span<const std::byte> bytes(const StoredTensor& tensor) const;
     /// Gives back the pages of a tensor's data; read() does so by itself for contiguous tensors.
@@ -61,6 +65,7 @@ class Checkpoint {
     void add_file(const std::filesystem::path& path);
     void add_shards(const std::filesystem::path& index);
     void add_tensors(std::vector<StoredTensor> tensors);
+    void check_range(const StoredTensor& tensor, uint64_t first, uint64_t count) const;
     template <typename Out>
     void copy(const StoredTensor& tensor, uint64_t first, std::span<Out> out) const;
 

@@ -130,6 +130,7 @@ std::unique_ptr<Model> Model::load(Device& device, const Config& config, const C
     std::vector<float> values;
     model->fill([&](size_t row, uint64_t first, std::span<std::byte> target, Type type) {
         const StoredTensor* const tensor = sources.tensors[row];
+        if (tensor != nullptr) checkpoint.require_finite(*tensor, first, target.size() / size_of(type));
         if (tensor == nullptr) {
             values.resize(target.size() / size_of(type));
             initial_values(table, row, config, options.seed, first, values);

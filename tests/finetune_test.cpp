@@ -1,10 +1,14 @@
 // vkbert finetune and evaluate as a person or a script meets them, on a tiny model and a made-up task.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -187,6 +191,44 @@ TEST_F(Finetune, KeepsToAMemoryLimitWithTheSameLosses) {
     for (size_t i = 0; i < 3; ++i)
         EXPECT_NEAR(whole[i].at("loss").get<double>(), small[i].at("loss").get<double>(), 1e-4) << i;
     EXPECT_EQ(run("e", {"--memory-limit", "100000"}).exit_code, 4);
+}
+
+TEST_F(Finetune, BadDataIsNamedWithFileAndLine) {
+    const auto expect_error = [&](const char* option, const std::string& text, const std::string& what) {
+        const ProgramResult result = run("x", {option, folder_.file("bad.tsv", text)});
+        EXPECT_EQ(result.exit_code, 2) << result.err;
+        EXPECT_THAT(result.err, HasSubstr(what));
+        EXPECT_TRUE(std::filesystem::is_empty(folder_.path() + "/x"));
+    };
+    expect_error("--eval", "text\tlabel\na\tgood\nb\tugly\n", "bad.tsv:3: the label is 'ugly'");
+    for (const char* option : {"--train", "--eval"}) {
+        expect_error(option, "text\tlabel\na\tgood\nb\n", "bad.tsv:3: 1 columns");
+        expect_error(option, "text\tlabel\n", "bad.tsv: holds no examples");
+    }
+    std::string swapped = "text\tlabel\n";
+    for (int i = 0; i < 40; ++i) swapped += fmt::format("good\tthe movie {}\n", i);
+    expect_error("--train", swapped, "is it the right column");
+}
+
+TEST_F(Finetune, NumbersThatAreNotFiniteEndTheRunAndLeaveWhatWasWritten) {
+    // The rate grows over some steps: the checkpoint of the first stays.
+    const ProgramResult result =
+        run("a", {"--learning-rate", "1e6", "--warmup", "6", "--save-every", "1", "--epochs", "3"});
+    EXPECT_EQ(result.exit_code, 1) << result.err;
+    EXPECT_THAT(result.err, testing::ContainsRegex("step [0-9]+: the (loss|gradient) is not finite"));
+    EXPECT_TRUE(std::filesystem::exists(folder_.path() + "/a/checkpoint-2/model.safetensors"));
+    EXPECT_FALSE(metrics("a").empty());
+
+    const std::filesystem::path broken = folder_.path() + "/broken";
+    std::filesystem::copy(tiny_model(), broken);
+    std::string shard = read_file((broken / "model-00001-of-00003.safetensors").string());
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(shard.data() + shard.size() - 4, &nan, 4);
+    std::ofstream(broken / "model-00001-of-00003.safetensors", std::ios::binary) << shard;
+    const ProgramResult refused = run("b", {"--model", broken.string()});
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_THAT(refused.err, testing::ContainsRegex(
+                                 "model-00001-of-00003.safetensors: tensor '.*' has values that are not"));
 }
 
 TEST_F(Finetune, SaysWhatIsWrong) {

@@ -45,6 +45,7 @@ class FinetuneRun {
     std::string settings() const;
     void resume();
     void train_step(Progress& bar);
+    void check_finite(const StepReport& done);
     const Scores& score_now();
     void show(const Scores& scores);
     void evaluate();
@@ -68,6 +69,7 @@ class FinetuneRun {
     std::unique_ptr<TrainingFolder> output_;
     LearningRate rate_;
     TrainingProgress progress_;
+    uint32_t skipped_in_a_row_ = 0;
     Profile profile_;
     Scores scores_;  // of the newest evaluation
 };

@@ -219,9 +219,7 @@ void FinetuneRun::train_step(Progress& bar) {
     const double rate = double(done.tokens) / seconds.count();
     ++progress_.step;
     if (profiles()) add_step(profile_, *trainer_);
-    if (!std::isfinite(done.loss) && !done.skipped)
-        fail(ErrorCode::failed, "step {}: the loss is not a number; try a lower --learning-rate",
-             progress_.step);
+    check_finite(done);
     bar.note(fmt::format("loss {:.4f}  {:.4g} tokens/s  {}", done.loss, rate,
                          human_bytes(double(device_->allocated_bytes()))));
     bar.set(progress_.step);
@@ -230,6 +228,19 @@ void FinetuneRun::train_step(Progress& bar) {
     line.field("grad_norm", done.gradient_norm).field("tokens_per_second", rate);
     if (done.skipped) line.field("skipped", true);
     output_->write_metrics(line.take());
+}
+
+/// A gradient that is not finite is left out, and in fp16 the loss scale is halved; where that cannot help,
+/// or has not helped, all steps to come would be left out too.
+void FinetuneRun::check_finite(const StepReport& done) {
+    constexpr uint32_t most_halvings = 24;  // from 65,536 far below 1
+    skipped_in_a_row_ = done.skipped ? skipped_in_a_row_ + 1 : 0;
+    const uint32_t most = model_->precision() == Precision::fp16 ? most_halvings : 0;
+    if (std::isfinite(done.loss) && skipped_in_a_row_ <= most) return;
+    const char* const what = std::isfinite(done.loss) ? "gradient" : "loss";
+    fail(ErrorCode::failed,
+         "step {}: the {} is not finite (loss {:.4g}): try a lower --learning-rate; {} has what was reached",
+         progress_.step, what, done.loss, options_.output);
 }
 
 void FinetuneRun::run() {
