@@ -24,11 +24,11 @@ import curves
 TASKS = {
     "sst2": dict(metric="accuracy", limit=0.87, rate=1e-4, epochs=1, batch=32, length=64, examples=20000),
     "mrpc": dict(metric="f1", limit=0.85, rate=5e-5, epochs=3, batch=16, length=128),
-    "stsb": dict(metric="spearman", limit=0.85, rate=5e-5, epochs=3, batch=16, length=128),
-    "cola": dict(metric="matthews_correlation", limit=0.35, rate=8e-5, epochs=5, batch=32, length=64),
-    "rte": dict(metric="accuracy", limit=146 / 277, rate=5e-5, epochs=3, batch=16, length=192),  # its majority class
-    "ner": dict(metric="f1", limit=0.85, rate=1e-4, epochs=3, batch=32, length=128),
-    "squad": dict(metric="f1", limit=0, rate=1e-4, epochs=1, batch=16, length=384, evaluations=3),
+    "stsb": dict(metric="spearman", limit=0.85, rate=1e-4, epochs=2, batch=16, length=128),
+    "cola": dict(metric="matthews_correlation", limit=0.35, rate=1.5e-4, epochs=6, batch=32, length=64),
+    "rte": dict(metric="accuracy", limit=146 / 277, rate=1e-4, epochs=2, batch=16, length=192),  # its majority class
+    "ner": dict(metric="f1", limit=0.85, rate=1.5e-4, epochs=3, batch=32, length=128),
+    "squad": dict(metric="f1", limit=0, rate=1e-4, epochs=1, batch=16, length=384, steps=120, every=60),
 }
 FILES = {"ner": ("conll2003/train.txt", "conll2003/valid.txt"),
          "squad": ("squad/train-subset-4330.json", "squad/dev-v1.1-finetune-eval.json")}
@@ -70,9 +70,8 @@ def ours(args, task, start):
     settings, output = TASKS[task], args.work / f"real-output-{task}"
     shutil.rmtree(output, ignore_errors=True)
     extra = []
-    if "evaluations" in settings:
-        steps = math.ceil(4330 / settings["batch"]) * settings["epochs"]  # at least: long texts have several windows
-        extra = ["--eval-every", steps // settings["evaluations"], "--eval-before"]
+    if "steps" in settings:
+        extra = ["--max-steps", settings["steps"], "--eval-every", settings["every"], "--eval-before"]
     _, seconds = common.vkbert(
         args, "finetune", "--model", start, "--task", task, "--train", training_file(args, task), "--eval",
         files(args.data, task)[1], "--output", output, "--epochs", settings["epochs"], "--batch-size", settings["batch"],
