@@ -119,19 +119,22 @@ def classify(args):
 
 
 def tag(args):
-    folder, model, tokenizer = model_of(args, "tags", "BertForTokenClassification", 25, cased=True, labels=NER_LABELS)
-    pipeline = transformers.pipeline("token-classification", model=model, tokenizer=tokenizer,
-                                     aggregation_strategy=args.aggregation)
+    comparison = Comparison()
+    compare_tags(args, comparison, *model_of(args, "tags", "BertForTokenClassification", 25, cased=True, labels=NER_LABELS),
+                 args.aggregation)
+    comparison.verdict(f"tag ({args.aggregation})")
+
+
+def compare_tags(args, comparison, folder, model, tokenizer, aggregation="first"):
+    pipeline = transformers.pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy=aggregation)
     texts = common.sst2(args.data)[:60] + ["Ada Lovelace lived in London, José in São Paulo.", "北京 is in 中国 !", "a"]
     texts = [text.title() if i % 2 else text for i, text in enumerate(texts)]
-    comparison = Comparison()
     for line, text in zip(command(args, "tag", folder, [{"text": t} for t in texts]), texts, strict=True):
         expected = [entity for entity in pipeline(text) if entity["entity_group"] != "O"]
         comparison.same([(e["label"], e["begin"], e["end"], e["text"]) for e in line["entities"]],
                         [(e["entity_group"], e["start"], e["end"], text[e["start"]:e["end"]]) for e in expected])
         if len(expected) == len(line["entities"]) and expected:
             comparison.close([e["score"] for e in line["entities"]], [float(e["score"]) for e in expected])
-    comparison.verdict(f"tag ({args.aggregation})")
 
 
 def squad_questions(data, per_kind):
@@ -160,11 +163,15 @@ def compare_answers(comparison, lines, rows, expected):
 
 
 def answer(args):
-    folder, model, tokenizer = model_of(args, "answers", "BertForQuestionAnswering", 26, cased=True)
+    comparison = Comparison()
+    compare_spans(args, comparison, *model_of(args, "answers", "BertForQuestionAnswering", 26, cased=True))
+    comparison.verdict("answer")
+
+
+def compare_spans(args, comparison, folder, model, tokenizer):
     rows = squad_questions(args.data, 6)
     path = write_squad(args.work / "heads_squad.json", rows)
     base = ["answer", "--model", folder, "--precision", "fp32", "--input", path]
-    comparison = Comparison()
     for longest, stride in ((384, 128), (128, 48)):
         lines = common.vkbert_lines(args, *base, "--max-length", longest, "--doc-stride", stride)
         compare_answers(comparison, lines, rows, lambda row: squad_reference.answer(
@@ -174,7 +181,6 @@ def answer(args):
                                         threshold)
             compare_answers(comparison, lines, rows, lambda row: squad_reference.answer(
                 model, tokenizer, row["question"], row["context"], longest, stride, null_threshold=threshold))
-    comparison.verdict("answer")
 
 
 def choose(args):

@@ -16,13 +16,14 @@ import torch
 import transformers
 
 import common
+import heads_parity
 
-CLASSES = {"sst2": "AutoModelForSequenceClassification", "stsb": "AutoModelForSequenceClassification",
-           "mnli": "AutoModelForSequenceClassification", "ner": "AutoModelForTokenClassification",
+CLASSES = {**dict.fromkeys(["sst2", "cola", "mrpc", "rte", "stsb", "mnli"], "AutoModelForSequenceClassification"), "ner": "AutoModelForTokenClassification",
            "squad": "AutoModelForQuestionAnswering", "swag": "AutoModelForMultipleChoice"}
-LABELS = {"sst2": ["negative", "positive"], "stsb": ["LABEL_0"], "mnli": ["entailment", "neutral", "contradiction"],
+LABELS = {"sst2": ["negative", "positive"], "mrpc": ["not_equivalent", "equivalent"], "stsb": ["LABEL_0"], "mnli": ["entailment", "neutral", "contradiction"],
           "ner": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]}
-PROBLEMS = {"sst2": "single_label_classification", "mnli": "single_label_classification", "stsb": "regression"}
+WRITTEN = ["sst2", "stsb", "mnli", "ner", "squad", "swag"]  # what the writer makes
+PROBLEMS = {**dict.fromkeys(["sst2", "cola", "mrpc", "rte", "mnli"], "single_label_classification"), "stsb": "regression"}
 SCORE_LIMIT = 1e-4
 
 
@@ -34,10 +35,10 @@ def open_folder(folder, task):
     return model.eval()
 
 
-def check_config(model, task):
+def check_config(model, task, written):
     config = model.config
     labels = [config.id2label[i] for i in range(config.num_labels)]
-    expected = LABELS.get(task, labels)
+    expected = LABELS.get(task, labels) if written or task != "ner" else labels  # which come from the data
     right = (labels == expected and config.label2id == {label: i for i, label in enumerate(labels)}
              and config.problem_type == PROBLEMS.get(task) and config.architectures == [type(model).__name__])
     common.verdict(f"{task}: config", dict(labels=",".join(labels), problem_type=str(config.problem_type)), right)
@@ -53,6 +54,11 @@ def check_encoder(model, task, pretrained):
 
 
 def check_scores(args, folder, model, task):
+    if task in ("ner", "squad"):
+        comparison = heads_parity.Comparison()
+        compare = heads_parity.compare_tags if task == "ner" else heads_parity.compare_spans
+        compare(args, comparison, folder, model, common.tokenizer_of(folder))
+        return comparison.verdict(f"{task}: scores")
     tokenizer, sentences = common.tokenizer_of(folder), common.sst2(args.data)[:40]
     if task == "swag":
         rows = [dict(text=sentences[i], choices=sentences[i + 1:i + 4]) for i in range(0, 40, 4)]
@@ -88,16 +94,15 @@ def main():
     args = common.parse(options)
     if bool(args.folder) == bool(args.model) or bool(args.folder) != bool(args.task):
         options.error("give --model, or --folder and --task")
-    for task in [args.task] if args.folder else CLASSES:
+    for task in [args.task] if args.folder else WRITTEN:
         folder = args.folder or args.work / f"round_trip_{task}"
         if args.model:
             subprocess.run([args.writer, args.model, task, folder], check=True)
         model = open_folder(folder, task)
-        check_config(model, task)
+        check_config(model, task, args.folder is None)
         if args.model:
             check_encoder(model, task, args.model)
-        if task not in ("ner", "squad"):
-            check_scores(args, folder, model, task)
+        check_scores(args, folder, model, task)
 
 
 if __name__ == "__main__":
