@@ -26,7 +26,7 @@ TASKS = {
     "mrpc": dict(metric="f1", limit=0.85, rate=5e-5, epochs=3, batch=16, length=128),
     "stsb": dict(metric="spearman", limit=0.85, rate=1e-4, epochs=2, batch=16, length=128),
     "cola": dict(metric="matthews_correlation", limit=0.35, rate=1.5e-4, epochs=5, batch=32, length=64),
-    "rte": dict(metric="accuracy", limit=146 / 277, rate=1e-4, epochs=3, batch=16, length=192, dropout=0),  # its majority class
+    "rte": dict(metric="accuracy", limit=146 / 277, rate=6e-5, epochs=2, batch=8, length=192, dropout=0),  # its majority class
     "ner": dict(metric="f1", limit=0.85, rate=1.5e-4, epochs=3, batch=32, length=128),
     "squad": dict(metric="f1", limit=0, rate=1e-4, epochs=1, batch=16, length=384, steps=90, every=45),
 }
@@ -153,6 +153,9 @@ def reference(args, task, start):
 
 def run(args, task):
     settings, start = TASKS[task], start_folder(args, task)
+    if args.torch == "only":
+        print(f"{task}: PyTorch: {settings['metric']} " + " ".join(f"{value:.4f}" for value in reference(args, task, start)))
+        return True
     scores, seconds, rate = ours(args, task, start)
     figures = {settings["metric"]: round(max(scores), 4), "limit": round(settings["limit"], 4),
                "every evaluation": " ".join(f"{value:.4f}" for value in scores), "seconds": round(seconds),
@@ -171,7 +174,7 @@ def main():
     options = common.parser(__doc__)
     options.add_argument("--model", required=True, type=pathlib.Path)
     options.add_argument("--task", choices=TASKS, action="append", help="only this one; may be repeated")
-    options.add_argument("--torch", action="store_true", help="train with PyTorch too (not ner and squad)")
+    options.add_argument("--torch", choices=["too", "only"], help="train with PyTorch (not ner and squad)")
     args = common.parse(options)
     raise SystemExit(0 if all([run(args, task) for task in args.task or TASKS]) else 1)
 

@@ -18,7 +18,7 @@ import common
 
 SHAPES = {"base": dict(num_hidden_layers=12, hidden_size=768, num_attention_heads=12, intermediate_size=3072),
           "large": dict(num_hidden_layers=24, hidden_size=1024, num_attention_heads=16, intermediate_size=4096)}
-BATCH, LENGTH = 8, 128
+BATCH, LENGTH = 4, 128
 VARIANTS = {"": [], "--accumulate 4": ["--accumulate", 4], "--recompute": ["--recompute"],
             "--accumulate 4 --recompute": ["--accumulate", 4, "--recompute"]}
 LIMIT = 2 << 30
@@ -33,12 +33,12 @@ def training_file(args, examples):
     return path
 
 
-def finetune(args, model, steps, options):
+def finetune(args, model, steps, options, batch=BATCH):
     """(bytes predicted, bytes used, tokens of a micro-batch, losses)"""
     output = args.work / "training_memory"
     shutil.rmtree(output, ignore_errors=True)
     command = [args.vkbert, "finetune", "--model", model, "--task", "classification", "--train",
-               training_file(args, BATCH * steps), "--output", output, "--batch-size", BATCH, "--max-length", LENGTH,
+               training_file(args, batch * steps), "--output", output, "--batch-size", batch, "--max-length", LENGTH,
                "--max-steps", steps, "--dropout", 0, "--device", args.device, "--verbose", *options]
     result = subprocess.run([*map(str, command)], capture_output=True, text=True)
     if result.returncode:
@@ -64,9 +64,9 @@ def table(args, name, model):
 
 
 def limited(args, model):
-    steps = 2
-    _, whole, tokens, losses = finetune(args, model, steps, [])
-    predicted, used, few, same = finetune(args, model, steps, ["--memory-limit", "2GiB"])
+    steps, batch = 2, 3 * BATCH
+    _, whole, tokens, losses = finetune(args, model, steps, [], batch)
+    predicted, used, few, same = finetune(args, model, steps, ["--memory-limit", "2GiB"], batch)
     difference = max(abs(a - b) / b for a, b in zip(same, losses))
     common.verdict("--memory-limit 2GiB", {
         "without MB": whole / 1e6, "micro-batch tokens": tokens, "with MB": used / 1e6, "predicted MB": predicted / 1e6,
