@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`vkbert finetune` on the real data sets, start to end: what the best weights reach on the dev set.
 
-    python tests/parity/real_results.py --model FOLDER_OF_ALL_MINILM_L6_V2 [--task mrpc]... [--torch]
+    python tests/parity/real_results.py --model FOLDER_OF_ALL_MINILM_L6_V2 [--task mrpc]... [--torch too]
 
 Passes when every score reaches the limit of its task. The weights begin with a classifier that transformers drew, so that
 --torch (PyTorch with the same start, order of data and settings; dropout has other random numbers) can stand beside it.
