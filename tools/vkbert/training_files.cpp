@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "bert/model_files.hpp"
 #include "runtime/error.hpp"
@@ -100,9 +101,16 @@ void TrainingFolder::write_checkpoint(Trainer& trainer, TrainingProgress progres
     write_file(temporary / "progress.json", to_json(progress).dump(2) + "\n");
     metrics_->sync();
     rename_folder(temporary, target);
-    for (const auto& entry : std::filesystem::directory_iterator(path_))
-        if (const auto step = step_of(entry.path()); step && *step < progress.step)
-            std::filesystem::remove_all(entry.path());
+    const std::filesystem::directory_iterator begin(path_);
+    for (const auto& entry : std::vector<std::filesystem::directory_entry>(begin, {}))
+        if (const auto step = step_of(entry.path()); step && *step < progress.step) {
+            // Under another name first: what is called a checkpoint is whole, also when a run dies here.
+            std::filesystem::path dying = entry.path();
+            dying += ".part";
+            std::filesystem::remove_all(dying);
+            rename_folder(entry.path(), dying);
+            std::filesystem::remove_all(dying);
+        }
 }
 
 TrainingProgress TrainingFolder::restore(Trainer& trainer) {
