@@ -29,7 +29,7 @@ def training_file(args, examples):
     sentences = common.sst2(args.data)
     path = args.work / "training_memory.tsv"
     rows = [" ".join(sentences[(20 * i + j) % len(sentences)] for j in range(20)) + f"\t{i % 2}" for i in range(examples)]
-    path.write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
+    path.write_text("\n".join(["text\tlabel", *rows]) + "\n", encoding="utf-8")
     return path
 
 
@@ -39,7 +39,7 @@ def finetune(args, model, steps, options, batch=BATCH):
     shutil.rmtree(output, ignore_errors=True)
     command = [args.vkbert, "finetune", "--model", model, "--task", "classification", "--train",
                training_file(args, batch * steps), "--output", output, "--batch-size", batch, "--max-length", LENGTH,
-               "--max-steps", steps, "--dropout", 0, "--device", args.device, "--verbose", *options]
+               "--max-steps", steps, "--dropout", 0, "--warmup", 0, "--device", args.device, "--verbose", *options]
     result = subprocess.run([*map(str, command)], capture_output=True, text=True)
     if result.returncode:
         sys.exit(f"exit code {result.returncode}\n{result.stderr[-3000:]}")
