@@ -5,9 +5,9 @@
 #include <cmath>
 #include <utility>
 
-#include "runtime/files.hpp"
 #include "bert/json_text.hpp"
 #include "runtime/error.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 

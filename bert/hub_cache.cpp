@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "runtime/files.hpp"
 #include "runtime/error.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 

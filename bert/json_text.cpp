@@ -5,8 +5,8 @@
 #include <unordered_set>
 #include <vector>
 
-#include "runtime/files.hpp"
 #include "runtime/error.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 

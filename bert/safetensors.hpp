@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/files.hpp"
 #include "bert/stored_tensor.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 

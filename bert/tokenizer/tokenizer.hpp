@@ -20,9 +20,9 @@ namespace vkbert {
 /// model).
 struct TokenizerOptions {
     bool clean_text = true;
-    bool handle_chinese_chars = true;   ///< "tokenize_chinese_chars": every ideograph is a word
+    bool handle_chinese_chars = true;        ///< "tokenize_chinese_chars": every ideograph is a word
     std::optional<bool> strip_accents = {};  ///< follows lowercase if not set
-    bool lowercase = true;              ///< "do_lower_case"
+    bool lowercase = true;                   ///< "do_lower_case"
     std::string unk_token = "[UNK]";
     std::string sep_token = "[SEP]";
     std::string pad_token = "[PAD]";
@@ -36,7 +36,7 @@ struct TokenizerOptions {
     /// vocabulary.
     std::vector<std::string> never_split = {};
     std::optional<size_t> model_max_length = {};  ///< for callers; encode() does not use it
-    bool clean_up_decoded = true;            ///< decode() removes the space before punctuation
+    bool clean_up_decoded = true;                 ///< decode() removes the space before punctuation
 };
 
 /// What to shorten where a text or pair is too long.
@@ -73,9 +73,9 @@ class Tokenizer {
   public:
     /// From a model folder. tokenizer.json decides where present, else vocab.txt; tokenizer_config.json,
     /// special_tokens_map.json and added_tokens.json add to either as transformers has it.
-    /// lower_case: texts become lower case first even where those files say no such thing, and accents stay as
-    /// the files have it (sentence-transformers' do_lower_case).
-    /// Throws Error(invalid_input) naming the file and the fault.
+    /// lower_case: texts become lower case first even where those files say no such thing, and accents stay
+    /// as the files have it (sentence-transformers' do_lower_case). Throws Error(invalid_input) naming the
+    /// file and the fault.
     static Tokenizer from_folder(const std::filesystem::path& folder, bool lower_case = false);
     /// From a vocab.txt: one token a line, its id the line's number from 0; of equal lines the last counts.
     /// Throws Error(invalid_input) naming the file and the fault.

@@ -5,11 +5,11 @@
 #include <limits>
 #include <type_traits>
 
-#include "runtime/files.hpp"
 #include "bert/tokenizer/json_vocabulary.hpp"
 #include "bert/tokenizer/tokenizer_builder.hpp"
 #include "bert/tokenizer/utf8.hpp"
 #include "runtime/error.hpp"
+#include "runtime/files.hpp"
 
 namespace vkbert {
 namespace {
