@@ -49,6 +49,9 @@ struct FeatureChain {
     VkPhysicalDeviceSubgroupSizeControlFeatures control{};
     VkPhysicalDeviceTimelineSemaphoreFeatures timeline{};
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executable{};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix{};
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model{};
+    VkPhysicalDeviceShaderFloat16Int8Features float16{};
     std::vector<const char*> extensions;
 
     explicit FeatureChain(const Capabilities& c) {
@@ -69,6 +72,17 @@ struct FeatureChain {
         timeline.timelineSemaphore = VK_TRUE;
         link(c.timeline_semaphore, timeline, c.api_version >= VK_API_VERSION_1_2,
              VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME);
+        matrix.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
+        matrix.cooperativeMatrix = VK_TRUE;
+        memory_model.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
+        memory_model.vulkanMemoryModel = VK_TRUE;
+        float16.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES;
+        float16.shaderFloat16 = VK_TRUE;
+        const bool matrices = c.cooperative_matrix && !c.cooperative_matrix_broken,
+                   core_1_2 = c.api_version >= VK_API_VERSION_1_2;
+        link(matrices, matrix, false, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+        link(matrices, memory_model, core_1_2, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
+        link(matrices, float16, core_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
         link(c.pipeline_statistics, executable, false, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     }
     FeatureChain(const FeatureChain&) = delete;

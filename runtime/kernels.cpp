@@ -6,6 +6,19 @@
 
 namespace vkbert {
 
+static std::string missing(const Capabilities& c, const MatrixShape& matrix) {
+    if (matrix.m == 0) return "";
+    if (!c.cooperative_matrix) return "needs cooperative matrices";
+    if (c.cooperative_matrix_broken) return "needs cooperative matrices, which this driver gets wrong";
+    const auto fits = [&](const CooperativeMatrixShape& s) {
+        return s.m == matrix.m && s.n == matrix.n && s.k == matrix.k && s.a == "fp16" && s.b == "fp16" &&
+               s.c == "fp32" && s.result == "fp32";
+    };
+    if (std::ranges::any_of(c.cooperative_matrix_shapes, fits)) return "";
+    return fmt::format("needs cooperative matrices of {} x {} x {} with fp16 operands and fp32 sums",
+                       matrix.m, matrix.n, matrix.k);
+}
+
 /// The first thing that a device lacks of what r needs; empty when it lacks nothing.
 static std::string missing(const Capabilities& c, const Requirements& r) {
     if (r.invocations > c.max_invocations || r.invocations > c.max_workgroup_size[0])
@@ -24,10 +37,7 @@ static std::string missing(const Capabilities& c, const Requirements& r) {
     if (r.buffer_device_address && !c.int64) return "needs 64-bit integers";
     if (r.scalar_pointer_loads && !c.scalar_pointer_loads) return "needs scalar loads at uniform addresses";
     if (r.texel_buffers && c.texel_kernels_broken) return "needs texel buffers, which this driver gets wrong";
-    if (r.cooperative_matrix && !c.cooperative_matrix) return "needs cooperative matrices";
-    if (r.cooperative_matrix && c.cooperative_matrix_broken)
-        return "needs cooperative matrices, which this driver gets wrong";
-    return "";
+    return missing(c, r.matrix);
 }
 
 /// Whether nothing is missing; `why`, if given, receives what is.

@@ -35,6 +35,11 @@ enum class BindingKind : uint8_t {
     address,  // 64-bit device address in the push constants, before the op's own
 };
 
+/// Cooperative matrices of subgroup scope, D(m,n) = A(m,k) B(k,n) + C(m,n), of fp16 operands and fp32 sums.
+struct MatrixShape {
+    uint32_t m = 0, n = 0, k = 0;  // 0: none are needed
+};
+
 /// What a variant needs beyond Vulkan 1.1 compute with storage buffers.
 struct Requirements {
     uint32_t invocations = 1;        // per workgroup
@@ -45,7 +50,7 @@ struct Requirements {
     bool scalar_pointer_loads = false;   // see Capabilities
     bool texel_buffers = false;
     bool cpu_only = false;  // shaped for CPU drivers; wrong choice, though not wrong results, elsewhere
-    bool cooperative_matrix = false;
+    MatrixShape matrix{};
     uint32_t registers = 0;  // 32-bit ones an invocation keeps in use, 0: few; with fewer, results are right
                              // but the kernel spills to memory, so it is not chosen where others can do it
 };

@@ -190,8 +190,11 @@ Pipeline PipelineCache::create(const Kernel& kernel, const std::vector<uint32_t>
     info.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
     info.flags = flags;
     info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
-    if (kernel.required_subgroup_size && device_.capabilities().subgroup_size_control)
+    if (kernel.required_subgroup_size && device_.capabilities().subgroup_size_control) {
         info.stage.pNext = &subgroup;
+        if (device_.capabilities().full_subgroups)
+            info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+    }
     info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
     info.stage.module = module;
     info.stage.pName = "main";

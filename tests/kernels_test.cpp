@@ -30,6 +30,8 @@ Capabilities capable() {
     c.subgroup_size_control = c.full_subgroups = true;
     c.buffer_device_address = c.int64 = true;
     c.cooperative_matrix = true;
+    c.cooperative_matrix_shapes = {{16, 16, 16, "fp16", "fp16", "fp16", "fp16"},
+                                   {16, 16, 16, "fp16", "fp16", "fp32", "fp32"}};
     c.scalar_pointer_loads = true;
     return c;
 }
@@ -40,7 +42,8 @@ Requirements everything() {
     r.shared_memory = 32768;
     r.min_subgroup_size = 32;
     r.subgroup_arithmetic = r.subgroup_shuffle = r.subgroup_quad = true;
-    r.buffer_device_address = r.scalar_pointer_loads = r.texel_buffers = r.cooperative_matrix = true;
+    r.buffer_device_address = r.scalar_pointer_loads = r.texel_buffers = true;
+    r.matrix = {16, 16, 16};
     r.cpu_only = true;
     return r;
 }
@@ -60,7 +63,7 @@ Kernel named(std::string_view name, Requirements r = {}) {
 
 std::vector<Kernel> table() {
     Requirements matrix, cpu, shared;
-    matrix.cooperative_matrix = true;
+    matrix.matrix = {16, 16, 16};
     cpu.cpu_only = true;
     shared.shared_memory = 16384;
     std::vector<Kernel> kernels{named("matrix", matrix), named("held", cpu), named("tiled", shared),
@@ -95,6 +98,8 @@ TEST(Satisfies, EveryRequirementIsAskedFor) {
         {"needs cooperative matrices", [](Capabilities& c) { c.cooperative_matrix = false; }},
         {"needs cooperative matrices, which this driver gets wrong",
          [](Capabilities& c) { c.cooperative_matrix_broken = true; }},
+        {"needs cooperative matrices of 16 x 16 x 16 with fp16 operands and fp32 sums",
+         [](Capabilities& c) { c.cooperative_matrix_shapes.pop_back(); }},
     };
     for (const Lack& lack : lacks) {
         Capabilities c = capable();
@@ -223,6 +228,7 @@ TEST(ChooseMatmul, TakesSmallTilesWhereRegistersAreFew) {
     for (const Type type : {Type::fp32, Type::fp16}) {
         problem.type = type;
         Capabilities c = capable();
+    c.cooperative_matrix = false;
         c.device_class = DeviceClass::integrated;
         c.max_storage_buffers = 16;
         EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64");

@@ -22,6 +22,9 @@ VKBERT_DECLARE_SHADER(matmul_texel_16_fp32)
 VKBERT_DECLARE_SHADER(matmul_texel_16_fp16)
 VKBERT_DECLARE_SHADER(matmul_texel_4_fp32)
 VKBERT_DECLARE_SHADER(matmul_texel_4_fp16)
+#ifdef VKBERT_COOPERATIVE_MATRIX
+VKBERT_DECLARE_SHADER(matmul_matrix)
+#endif
 
 namespace vkbert::ops {
 namespace {
@@ -32,7 +35,7 @@ constexpr uint32_t workgroups_to_fill(DeviceClass device_class) {
 }
 constexpr uint32_t least_part = 512;
 
-enum class Algorithm { tiled, pointer, texel, plain };
+enum class Algorithm { matrix, tiled, pointer, texel, plain };
 
 /// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
 struct Shape {
@@ -73,6 +76,43 @@ void add_tiled(Variants& variants, const Shader& shader, std::string_view name, 
     variants.shapes.push_back({Algorithm::tiled, tile, tile});
 }
 
+#ifdef VKBERT_COOPERATIVE_MATRIX
+/// How shaders/matmul_matrix.comp cuts C: tile x tile a workgroup, rows x columns a subgroup.
+struct MatrixTiles {
+    uint32_t subgroup_size, tile, rows, columns, bk;
+};
+
+void add_matrix(Variants& variants, std::string_view name, const MatrixShape& shape, const MatrixTiles& t) {
+    const uint32_t subgroups = t.tile / t.rows * (t.tile / t.columns),
+                   invocations = subgroups * t.subgroup_size;
+    Kernel kernel{"matmul",
+                  name,
+                  &shaders::matmul_matrix,
+                  {},
+                  {invocations, t.tile, t.tile, t.bk, t.rows, t.columns, shape.m, shape.n, shape.k},
+                  {storage, storage, storage, storage, storage, storage}};
+    const uint32_t along_k = t.tile * (t.bk / 4 + 2), across = t.bk * (t.tile / 4 + 2);
+    kernel.requirements.invocations = invocations;
+    kernel.requirements.shared_memory = 2 * std::max(along_k, across) * 8 + subgroups * shape.m * shape.n * 4;
+    kernel.requirements.min_subgroup_size = 4;
+    kernel.requirements.matrix = shape;
+    kernel.required_subgroup_size = t.subgroup_size;
+    variants.kernels.push_back(std::move(kernel));
+    variants.shapes.push_back({Algorithm::matrix, t.tile, t.tile});
+}
+
+/// Shapes as drivers have them: NVIDIA and AMD (RDNA 3 on) 16 x 16 x 16, Intel (Xe2) 8 x 16 x 16, llvmpipe 8
+/// x 8 x 8.
+void add_matrices(Variants& variants) {
+    add_matrix(variants, "matrix_16_128", {16, 16, 16}, {32, 128, 32, 64, 32});
+    add_matrix(variants, "matrix_16_64", {16, 16, 16}, {32, 64, 32, 32, 32});
+    add_matrix(variants, "matrix_8x16_64", {8, 16, 16}, {16, 64, 32, 32, 32});
+    add_matrix(variants, "matrix_8_32", {8, 8, 8}, {8, 32, 16, 16, 32});
+}
+#else
+void add_matrices(Variants&) {}
+#endif
+
 constexpr Requirements pointer_requirements{.invocations = 16,
                                             .min_subgroup_size = 4,
                                             .subgroup_quad = true,
@@ -107,6 +147,7 @@ void add_texel(Variants& variants, const Shader& shader, std::string_view name, 
 Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
+    if (half) add_matrices(variants);
     const Shader& pointer = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
     add_pointer(variants, pointer, "cpu_pointer_16", 16);
     add_pointer(variants, pointer, "cpu_pointer_4", 4);
@@ -158,7 +199,8 @@ uint64_t tiles_of(const Shape& shape, const MatmulProblem& problem) {
 /// Parts of K, each summed by workgroups of its own, where C has too few tiles to fill the device: gradients
 /// of weights, whose K is all tokens. From capacities alone, so that the order of a sum is always the same.
 uint32_t parts_of_k(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
-    if (shape.algorithm != Algorithm::tiled || problem.orientation != Orientation::tn) return 1;
+    const bool shares_k = shape.algorithm == Algorithm::tiled || shape.algorithm == Algorithm::matrix;
+    if (!shares_k || problem.orientation != Orientation::tn) return 1;
     const uint64_t wanted = workgroups_to_fill(capabilities.device_class) / tiles_of(shape, problem);
     const uint64_t bytes = uint64_t(problem.m) * problem.n * sizeof(float);
     return uint32_t(std::max<uint64_t>(
@@ -171,6 +213,9 @@ uint32_t parts_of_k(const Shape& shape, const Capabilities& capabilities, const 
 bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
     const bool cpu = capabilities.device_class == DeviceClass::cpu;
     switch (shape.algorithm) {
+        case Algorithm::matrix:
+            return !cpu && (shape.rows <= 64 ||
+                            tiles_of(shape, problem) * parts_of_k(shape, capabilities, problem) >= 96);
         case Algorithm::tiled: {
             if (cpu) return false;  // barriers cost more than they bring there
             if (shape.rows == 32) return true;
@@ -396,6 +441,7 @@ bool supports(const Kernel& kernel, const Capabilities& capabilities, const Matm
             return supports_pointers(shape, capabilities, problem);
         case Algorithm::texel:
             return std::max(a_elements(problem), b_elements(problem)) / 4 <= capabilities.max_texel_elements;
+        case Algorithm::matrix:
         case Algorithm::tiled:
         case Algorithm::plain:
             return true;

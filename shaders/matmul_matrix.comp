@@ -1,0 +1,122 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#extension GL_EXT_control_flow_attributes : require
+#pragma use_vulkan_memory_model
+// C(M,N) = epilogue(op(A) op(B)), any orientation, on matrix cores: fp16 operands, fp32 sums. A workgroup makes BM x BN of C,
+// stepping BK along K; each of its subgroups WM x WN of that as WM/MM x WN/MN matrices of the device's own shape MM x MN x MK.
+//
+// Both operands lie in shared memory as they lie in memory, so that every copy is along the contiguous direction; the loads of
+// matrices turn them round. The next step's blocks are on their way in registers while this step is computed. Where an element
+// of a matrix lies is the device's secret: the epilogue reads the sums back from a slice of shared memory.
+#define FP16
+#define MATMUL_CONSTANTS 9
+#include "shaders/matmul.glsl"
+
+layout(constant_id = 1) const uint BM = 64;
+layout(constant_id = 2) const uint BN = 64;
+layout(constant_id = 3) const uint BK = 32;
+layout(constant_id = 4) const uint WM = 32;
+layout(constant_id = 5) const uint WN = 32;
+layout(constant_id = 6) const uint MM = 16;
+layout(constant_id = 7) const uint MN = 16;
+layout(constant_id = 8) const uint MK = 16;
+
+layout(std430, binding = 1) readonly buffer A { uvec2 a[]; };
+layout(std430, binding = 2) readonly buffer B { uvec2 b[]; };
+layout(push_constant) uniform Push { MatmulPush p; };
+
+const bool A_ALONG_K = ORIENTATION != ORIENTATION_TN, B_ALONG_K = ORIENTATION == ORIENTATION_NT;
+// Four halves a piece. 16 bytes of padding a row: rows that a matrix is made of do not fall on one bank, and stay aligned.
+const uint A_WIDTH = (A_ALONG_K ? BK : BM) / 4, A_STRIDE = A_WIDTH + 2, A_ROWS = A_ALONG_K ? BM : BK;
+const uint B_WIDTH = (B_ALONG_K ? BK : BN) / 4, B_STRIDE = B_WIDTH + 2, B_ROWS = B_ALONG_K ? BN : BK;
+const uint A_PIECES = BM * BK / 4 / LOCAL_SIZE, B_PIECES = BN * BK / 4 / LOCAL_SIZE;
+const uint ROWS = WM / MM, COLUMNS = WN / MN, SUBGROUPS = (BM / WM) * (BN / WN);
+shared uvec2 tile_a[A_ROWS * A_STRIDE];
+shared uvec2 tile_b[B_ROWS * B_STRIDE];
+shared float slices[SUBGROUPS * MM * MN];
+
+uvec2 next_a[A_PIECES], next_b[B_PIECES];
+
+// Beyond the last row or column the last is repeated, and what comes of it is not stored; beyond the last step are zeros.
+void fetch(uint k, uint m, uint depth) {
+    const uint me = gl_LocalInvocationID.x;
+    [[unroll]] for (uint i = 0; i < A_PIECES; i++) {
+        const uint row = (i * LOCAL_SIZE + me) / A_WIDTH, column = (i * LOCAL_SIZE + me) % A_WIDTH;
+        const uint step = A_ALONG_K ? k + 4 * column : k + row;
+        const uint at = A_ALONG_K ? min(gl_WorkGroupID.y * BM + row, m - 1) * p.a_pitch4 + step / 4
+                                  : step * p.a_pitch4 + min(gl_WorkGroupID.y * (BM / 4) + column, (m - 1) / 4);
+        next_a[i] = step < depth ? a[at] : uvec2(0);
+    }
+    [[unroll]] for (uint i = 0; i < B_PIECES; i++) {
+        const uint row = (i * LOCAL_SIZE + me) / B_WIDTH, column = (i * LOCAL_SIZE + me) % B_WIDTH;
+        const uint step = B_ALONG_K ? k + 4 * column : k + row;
+        const uint at = B_ALONG_K ? min(gl_WorkGroupID.x * BN + row, p.n - 1) * p.b_pitch4 + step / 4
+                                  : step * p.b_pitch4 + min(gl_WorkGroupID.x * (BN / 4) + column, (p.n - 1) / 4);
+        next_b[i] = step < depth ? b[at] : uvec2(0);
+    }
+}
+
+void place() {
+    const uint me = gl_LocalInvocationID.x;
+    [[unroll]] for (uint i = 0; i < A_PIECES; i++) {
+        const uint index = i * LOCAL_SIZE + me;
+        tile_a[index / A_WIDTH * A_STRIDE + index % A_WIDTH] = next_a[i];
+    }
+    [[unroll]] for (uint i = 0; i < B_PIECES; i++) {
+        const uint index = i * LOCAL_SIZE + me;
+        tile_b[index / B_WIDTH * B_STRIDE + index % B_WIDTH] = next_b[i];
+    }
+}
+
+void main() {
+    const uint m = extent(p.m, p.m_symbol), part = gl_WorkGroupID.z, begin = part * p.k_part;
+    const uint depth = min(extent(p.k, p.k_symbol), begin + p.k_part);
+    const uint first_row = gl_SubgroupID / (BN / WN) * WM, first_column = gl_SubgroupID % (BN / WN) * WN;
+    const int a_layout = A_ALONG_K ? gl_CooperativeMatrixLayoutRowMajor : gl_CooperativeMatrixLayoutColumnMajor;
+    const int b_layout = B_ALONG_K ? gl_CooperativeMatrixLayoutColumnMajor : gl_CooperativeMatrixLayoutRowMajor;
+
+    coopmat<float, gl_ScopeSubgroup, MM, MN, gl_MatrixUseAccumulator> sums[ROWS * COLUMNS];
+    [[unroll]] for (uint i = 0; i < ROWS * COLUMNS; i++)
+        sums[i] = coopmat<float, gl_ScopeSubgroup, MM, MN, gl_MatrixUseAccumulator>(0.0);
+    fetch(begin, m, depth);
+    for (uint k = begin; k < depth; k += BK) {
+        barrier();
+        place();
+        barrier();
+        fetch(k + BK, m, depth);
+        [[unroll]] for (uint kk = 0; kk < BK; kk += MK) {
+            coopmat<float16_t, gl_ScopeSubgroup, MM, MK, gl_MatrixUseA> x[ROWS];
+            [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                const uint row = first_row + i * MM;
+                coopMatLoad(x[i], tile_a, A_ALONG_K ? row * A_STRIDE + kk / 4 : kk * A_STRIDE + row / 4, A_STRIDE, a_layout);
+            }
+            [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
+                const uint column = first_column + j * MN;
+                coopmat<float16_t, gl_ScopeSubgroup, MK, MN, gl_MatrixUseB> y;
+                coopMatLoad(y, tile_b, B_ALONG_K ? column * B_STRIDE + kk / 4 : kk * B_STRIDE + column / 4, B_STRIDE, b_layout);
+                [[unroll]] for (uint i = 0; i < ROWS; i++)
+                    sums[i * COLUMNS + j] = coopMatMulAdd(x[i], y, sums[i * COLUMNS + j]);
+            }
+        }
+    }
+    const uint slice = gl_SubgroupID * MM * MN;
+    [[unroll]] for (uint i = 0; i < ROWS; i++) {
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
+            coopMatStore(sums[i * COLUMNS + j], slices, slice, MN, gl_CooperativeMatrixLayoutRowMajor);
+            controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
+            for (uint at = gl_SubgroupInvocationID; at < MM * MN / 4; at += gl_SubgroupSize) {
+                const uint row = gl_WorkGroupID.y * BM + first_row + i * MM + at / (MN / 4);
+                const uint column4 = (gl_WorkGroupID.x * BN + first_column + j * MN) / 4 + at % (MN / 4);
+                const uint from = slice + 4 * at;
+                if (row < m && 4 * column4 < p.n)
+                    store4(vec4(slices[from], slices[from + 1], slices[from + 2], slices[from + 3]), part * m + row, column4,
+                           p.n, p.c_pitch4, p.residual_pitch4, p.scale);
+            }
+            controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
+        }
+    }
+}
