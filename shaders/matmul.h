@@ -12,7 +12,8 @@ struct MatmulPush {
 
 // Bits of the EPILOGUE constant.
 const uint EPILOGUE_BIAS = 1, EPILOGUE_RESIDUAL = 2, EPILOGUE_FP16_OUTPUT = 4,
-           EPILOGUE_TAIL = 8;  // N is not a multiple of 4
+           EPILOGUE_TAIL = 8,       // N is not a multiple of 4
+           EPILOGUE_IN_PLACE = 16;  // the residual is C itself
 
 // Values of the ORIENTATION constant: ops::Orientation.
 const uint ORIENTATION_NT = 0, ORIENTATION_NN = 1, ORIENTATION_TN = 2;

@@ -228,7 +228,7 @@ TEST(ChooseMatmul, TakesSmallTilesWhereRegistersAreFew) {
     for (const Type type : {Type::fp32, Type::fp16}) {
         problem.type = type;
         Capabilities c = capable();
-    c.cooperative_matrix = false;
+        c.cooperative_matrix = false;
         c.device_class = DeviceClass::integrated;
         c.max_storage_buffers = 16;
         EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64");

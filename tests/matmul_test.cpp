@@ -84,7 +84,8 @@ void check(const Case& c, const KernelChoices& choices) {
                                          c.orientation,
                                          pitch_of(c, tn ? c.m : c.k),
                                          pitch_of(c, nt ? c.k : c.n),
-                                         c.in_place};
+                                         c.in_place,
+                                         c.activation != Activation::none};
         const auto table = ops::matmul_kernels(c.type);
         const auto kernel = std::ranges::find(table, forced->second, &Kernel::name);
         if (kernel == table.end() || !ops::supports(*kernel, device().capabilities(), problem)) return;
@@ -129,9 +130,9 @@ void check_one_a_shader(const std::vector<Case>& cases) {
     for (const Case& c : cases) check(c, {});
     std::set<const Shader*> seen;
     for_each_variant("matmul", [&](const KernelChoices& choices) {
-        const auto table = ops::matmul_kernels(Type::fp16);  // which has them all
-        const auto kernel = std::ranges::find(table, choices.at("matmul"), &Kernel::name);
-        if (!seen.insert(kernel->shader).second) return;
+        for (const Type type : {Type::fp32, Type::fp16})
+            for (const Kernel& kernel : ops::matmul_kernels(type))
+                if (kernel.name == choices.at("matmul") && !seen.insert(kernel.shader).second) return;
         for (const Case& c : cases) check(c, choices);
     });
 }

@@ -10,6 +10,7 @@ namespace vkbert {
 #include "shaders/matmul.h"
 }
 
+VKBERT_DECLARE_SHADER(matmul_held)
 VKBERT_DECLARE_SHADER(matmul_plain_fp32)
 VKBERT_DECLARE_SHADER(matmul_plain_fp16)
 VKBERT_DECLARE_SHADER(matmul_pointer_fp32)
@@ -35,12 +36,13 @@ constexpr uint32_t workgroups_to_fill(DeviceClass device_class) {
 }
 constexpr uint32_t least_part = 512;
 
-enum class Algorithm { matrix, tiled, pointer, texel, plain };
+enum class Algorithm { matrix, tiled, held, pointer, texel, plain };
 
 /// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
 struct Shape {
     Algorithm algorithm;
     uint32_t rows, columns;
+    uint32_t rows_at_a_time = rows;
 };
 
 struct Variants {
@@ -131,6 +133,23 @@ void add_pointer(Variants& variants, const Shader& shader, std::string_view name
     variants.shapes.push_back({Algorithm::pointer, rows, columns});
 }
 
+constexpr uint32_t held_steps = 128;
+
+/// rows x tiles rows of C a workgroup (shaders/matmul_held.comp). 8, 16 and 32 tiles at BERT-base's shapes,
+/// where K is 3072: 47, 54 and 58 GFLOP/s with 8 lanes, 64, 75 and 84 with 16 (two cores of an EPYC,
+/// Mesa 26.1).
+void add_held(Variants& variants) {
+    const uint32_t columns = pointer_requirements.invocations;
+    constexpr uint32_t rows = 8, tiles = 32;
+    variants.kernels.push_back({"matmul",
+                                "cpu_held",
+                                &shaders::matmul_held,
+                                pointer_requirements,
+                                {columns, rows, tiles, held_steps},
+                                {storage, address, address, storage, storage, storage}});
+    variants.shapes.push_back({Algorithm::held, rows * tiles, columns, rows});
+}
+
 void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
     constexpr uint32_t invocations = 8;
     Kernel kernel{"matmul", name,          &shader,
@@ -148,6 +167,7 @@ Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
     if (half) add_matrices(variants);
+    if (!half) add_held(variants);
     const Shader& pointer = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
     add_pointer(variants, pointer, "cpu_pointer_16", 16);
     add_pointer(variants, pointer, "cpu_pointer_4", 4);
@@ -176,21 +196,6 @@ const Shape& shape_of(const Kernel& kernel, Type type) {
     return variants.shapes[size_t(&kernel - variants.kernels.data())];
 }
 
-/// Whether the copies of transposed operands that the pointer variants need cost little beside the product:
-/// an element of B(K,N) is multiplied M times, an element of A(K,M) N times.
-bool pays_to_transpose(const MatmulProblem& problem) {
-    constexpr uint32_t often = 64;
-    switch (problem.orientation) {
-        case Orientation::nt:
-            return true;
-        case Orientation::nn:
-            return problem.m >= often;
-        case Orientation::tn:
-            return problem.m >= often && problem.n >= often;
-    }
-    return false;
-}
-
 uint64_t tiles_of(const Shape& shape, const MatmulProblem& problem) {
     return uint64_t((problem.m + shape.rows - 1) / shape.rows) *
            ((problem.n + shape.columns - 1) / shape.columns);
@@ -206,6 +211,18 @@ uint32_t parts_of_k(const Shape& shape, const Capabilities& capabilities, const 
     return uint32_t(std::max<uint64_t>(
         std::min({wanted, uint64_t(problem.k / least_part), capabilities.max_storage_buffer_range / bytes}),
         1));
+}
+
+/// Whether a variant is asked for by name that this type has not and another has: of a pass that computes in
+/// both types, it is then the other's matmuls that are meant.
+bool of_other_type_alone(const KernelChoices& choices, Type type) {
+    const auto choice = choices.find("matmul");
+    if (choice == choices.end()) return false;
+    const auto has = [&](Type t) {
+        return std::ranges::find(variants_of(t).kernels, choice->second, &Kernel::name) !=
+               variants_of(t).kernels.end();
+    };
+    return !has(type) && (has(Type::fp32) || has(Type::fp16));
 }
 
 /// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
@@ -225,8 +242,10 @@ bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulPro
             if (shape.rows == 128) return capabilities.device_class == DeviceClass::discrete && tiles >= 96;
             return tiles >= 32;
         }
+        case Algorithm::held:  // what is held is worth its while from some hundred rows on
+            return cpu && problem.m >= shape.rows && problem.k >= held_steps;
         case Algorithm::pointer:
-            return cpu && (shape.rows <= 4 || problem.m > 4) && pays_to_transpose(problem);
+            return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::texel:
             return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::plain:
@@ -243,22 +262,16 @@ uint64_t b_elements(const MatmulProblem& p) {
     return uint64_t(p.orientation == Orientation::nt ? p.n : p.k) * p.b_pitch;
 }
 
-/// The pitch of a transposed copy of `rows` rows: whole cache lines, and an odd number of them, since rows a
-/// power of two apart would share few places of a cache.
-uint32_t transposed_pitch(uint32_t rows, Type type) {
-    const uint32_t line = 64 / size_of(type);
-    return ((rows + line - 1) / line | 1) * line;
-}
-
-bool supports_pointers(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& p) {
-    const auto copy_fits = [&](uint32_t rows) {
-        return uint64_t(rows + shape.rows) * transposed_pitch(p.k, p.type) * size_of(p.type) <=
-               capabilities.max_storage_buffer_range;
-    };
-    if (p.orientation == Orientation::tn) return copy_fits(p.m) && copy_fits(p.n);
-    // Rows that are read past the end of A.
-    const uint64_t past = uint64_t(shape.rows - 1) * p.a_pitch * size_of(p.type);
-    return past <= Plan::read_slack && (p.orientation == Orientation::nt || copy_fits(p.n));
+/// Whether what is read past the end of an operand, for rows of C that there are not and in steps taken
+/// together, lies within its slack.
+bool reads_within_slack(const Shape& shape, const MatmulProblem& p) {
+    const uint32_t steps = shape.algorithm == Algorithm::held ? held_steps
+                           : p.orientation == Orientation::nt ? 0
+                                                              : 16;
+    if (p.k < steps) return false;
+    const uint64_t past = shape.rows_at_a_time - 1,
+                   rows = p.orientation == Orientation::tn ? past : past * p.a_pitch;
+    return rows * size_of(p.type) <= Plan::read_slack;
 }
 
 /// The dimensions of a call, as extents.
@@ -302,8 +315,17 @@ Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor&
     return d;
 }
 
+bool same(const Tensor& x, const Tensor& y) {
+    return x.storage == y.storage && x.offset == y.offset && x.pitch == y.pitch;
+}
+
+bool residual_is_c(const Tensor& c, const MatmulOptions& options) {
+    return options.residual != nullptr && same(*options.residual, c);
+}
+
 uint32_t epilogue_bits(const Tensor& c, const MatmulOptions& options) {
-    return (options.bias != nullptr ? EPILOGUE_BIAS : 0) |
+    return (residual_is_c(c, options) ? EPILOGUE_IN_PLACE : 0) |
+           (options.bias != nullptr ? EPILOGUE_BIAS : 0) |
            (options.residual != nullptr ? EPILOGUE_RESIDUAL : 0) |
            (c.type == Type::fp16 ? EPILOGUE_FP16_OUTPUT : 0) | (c.columns % 4 != 0 ? EPILOGUE_TAIL : 0);
 }
@@ -327,9 +349,16 @@ Work work_of(const Dimensions& d, const Tensor& c, const Tensor& a, const Matmul
 
 MatmulProblem problem_of(const Dimensions& d, const Tensor& c, const Tensor& a, const Tensor& b,
                          const MatmulOptions& options) {
-    const bool residual_in_c = options.residual != nullptr && options.residual->storage == c.storage;
-    return {d.m.capacity,        d.n,     d.k.capacity, a.type,       c.type,
-            options.orientation, a.pitch, b.pitch,      residual_in_c};
+    return {.m = d.m.capacity,
+            .n = d.n,
+            .k = d.k.capacity,
+            .type = a.type,
+            .output_type = c.type,
+            .orientation = options.orientation,
+            .a_pitch = a.pitch,
+            .b_pitch = b.pitch,
+            .residual_in_c = residual_is_c(c, options),
+            .activates = options.activation != Activation::none};
 }
 
 /// Rows of B(N,K), which are columns of C, that one dispatch may take: a vocabulary of 120,000 is larger than
@@ -378,15 +407,6 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
     plan.append(std::move(dispatch));
 }
 
-/// A copy of t^T whose rows are whole tiles, so that nothing is read past its end.
-Tensor transposed(Plan& plan, const std::string& label, const Tensor& t, uint32_t tile_rows) {
-    const uint32_t rows = (t.columns + tile_rows - 1) / tile_rows * tile_rows;
-    Tensor copy = plan.temporary(label, rows, transposed_pitch(t.rows.capacity, t.type), t.type);
-    transpose(plan, label, copy, t);
-    copy.columns = t.rows.capacity;
-    return copy;
-}
-
 /// C += or = A^T B in parts of K, which are then added up in their order.
 void append_in_parts(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
                      const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
@@ -404,10 +424,8 @@ void append_in_parts(Plan& plan, const std::string& label, const Kernel& kernel,
 
 /// Whether C may be made of parts: nothing but a sum is done to it, and its elements lie without gaps.
 bool only_adds(const Tensor& c, const MatmulOptions& options) {
-    const bool to_itself = options.residual == nullptr ||
-                           (options.residual->storage == c.storage && options.residual->offset == c.offset);
-    return to_itself && options.bias == nullptr && options.activation == Activation::none &&
-           c.type == Type::fp32 && c.pitch == c.columns;
+    return (options.residual == nullptr || residual_is_c(c, options)) && options.bias == nullptr &&
+           options.activation == Activation::none && c.type == Type::fp32 && c.pitch == c.columns;
 }
 
 void append_one(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
@@ -419,13 +437,7 @@ void append_one(Plan& plan, const std::string& label, const Tensor& c, const Ten
     const uint32_t parts =
         only_adds(c, options) ? parts_of_k(shape, plan.capabilities(), problem_of(d, c, a, b, options)) : 1;
     if (parts > 1) return append_in_parts(plan, label, kernel, d, c, a, b, options, parts);
-    if (shape.algorithm != Algorithm::pointer || options.orientation == Orientation::nt)
-        return append_dispatch(plan, label, kernel, d, c, a, b, options);
-    const bool tn = options.orientation == Orientation::tn;
-    MatmulOptions nt = options;
-    nt.orientation = Orientation::nt;
-    const Tensor a_rows = tn ? transposed(plan, label + " A^T", a, shape.rows) : a;
-    append_dispatch(plan, label, kernel, d, c, a_rows, transposed(plan, label + " B^T", b, 1), nt);
+    append_dispatch(plan, label, kernel, d, c, a, b, options);
 }
 
 }  // namespace
@@ -437,8 +449,10 @@ std::span<const Kernel> matmul_kernels(Type type) {
 bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem) {
     const Shape& shape = shape_of(kernel, problem.type);
     switch (shape.algorithm) {
+        case Algorithm::held:
+            return reads_within_slack(shape, problem) && !(problem.residual_in_c && problem.activates);
         case Algorithm::pointer:
-            return supports_pointers(shape, capabilities, problem);
+            return reads_within_slack(shape, problem);
         case Algorithm::texel:
             return std::max(a_elements(problem), b_elements(problem)) / 4 <= capabilities.max_texel_elements;
         case Algorithm::matrix:
@@ -452,12 +466,9 @@ bool supports(const Kernel& kernel, const Capabilities& capabilities, const Matm
 const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoices& choices,
                             const MatmulProblem& problem) {
     const std::span<const Kernel> table = matmul_kernels(problem.type);
-    if (const Kernel* forced = forced_kernel(table, capabilities, choices)) {
-        if (!supports(*forced, capabilities, problem))
-            fail(ErrorCode::unsupported, "kernel matmul={} cannot do M={} N={} K={} in orientation {}",
-                 forced->name, problem.m, problem.n, problem.k, uint32_t(problem.orientation));
-        return *forced;
-    }
+    const Kernel* const forced =
+        of_other_type_alone(choices, problem.type) ? nullptr : forced_kernel(table, capabilities, choices);
+    if (forced != nullptr && supports(*forced, capabilities, problem)) return *forced;
     for (const Kernel& kernel : table)
         if (satisfies(capabilities, kernel) && keeps_in_registers(capabilities, kernel.requirements) &&
             supports(kernel, capabilities, problem) &&

@@ -13,10 +13,12 @@ struct MatmulProblem {
     Orientation orientation = Orientation::nt;
     uint32_t a_pitch = 0, b_pitch = 0;  // elements
     bool residual_in_c = false;         // the residual is C itself
+    bool activates = false;             // before the residual is added
 };
 
-/// The best variant for the problem, or the one that `choices` forces. Throws unsupported when a forced
-/// variant cannot do it, invalid_argument when there is none of that name.
+/// The best variant for the problem, or the one that `choices` forces where that one can do it: some are for
+/// one type, or for many rows or steps, and a pass has matmuls of all kinds. Throws unsupported when a forced
+/// variant needs what the device lacks, invalid_argument when there is none of that name.
 const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoices& choices,
                             const MatmulProblem& problem);
 

@@ -46,7 +46,8 @@ std::vector<uint32_t> offsets_of(const BenchBatch& batch) {
     return offsets;
 }
 
-Cases matmul_cases(const BenchShapes& shapes) {
+/// Y(M,N) = X(M,K) W(N,K)^T + b, and its gradients: dX(M,K) = dY(M,N) W(N,K) and dW(N,K) = dY(M,N)^T X(M,K).
+Cases matmul_cases(const BenchShapes& shapes, ops::Orientation orientation) {
     const uint32_t H = shapes.config.hidden_size, F = shapes.config.intermediate_size;
     std::vector<BenchShapes::Weights> weights{{H, H}, {3 * H, H}, {F, H}, {H, F}};
     if (shapes.weights) weights = {*shapes.weights};
@@ -55,12 +56,29 @@ Cases matmul_cases(const BenchShapes& shapes) {
         for (const BenchShapes::Weights w : weights)
             cases.push_back({fmt::format("M={} N={} K={}", m, w.n, w.k), shapes.type,
                              ops::matmul_kernels(shapes.type), [=, type = shapes.type](BenchScene& s) {
-                                 const Tensor c = s.matrix(m, (w.n + 3) / 4 * 4, type),
-                                              bias = s.matrix(1, w.n);
-                                 const Tensor a = s.matrix(m, w.k, type), b = s.matrix(w.n, w.k, type);
-                                 ops::matmul(s.plan, "matmul", c.columns_at(0, w.n), a, b, {.bias = &bias});
+                                 const Tensor x = s.matrix(m, w.k, type), weight = s.matrix(w.n, w.k, type),
+                                              y = s.matrix(m, (w.n + 3) / 4 * 4, type).columns_at(0, w.n);
+                                 const Tensor bias = s.matrix(1, w.n);
+                                 if (orientation == ops::Orientation::nt)
+                                     ops::matmul(s.plan, "matmul", y, x, weight, {.bias = &bias});
+                                 else if (orientation == ops::Orientation::nn)
+                                     ops::matmul(s.plan, "matmul", x, y, weight,
+                                                 {.orientation = orientation});
+                                 else
+                                     ops::matmul(s.plan, "matmul", s.matrix(w.n, w.k), y, x,
+                                                 {.orientation = orientation});
                              }});
     return cases;
+}
+
+Cases forward_cases(const BenchShapes& shapes) {
+    return matmul_cases(shapes, ops::Orientation::nt);
+}
+Cases input_gradient_cases(const BenchShapes& shapes) {
+    return matmul_cases(shapes, ops::Orientation::nn);
+}
+Cases weight_gradient_cases(const BenchShapes& shapes) {
+    return matmul_cases(shapes, ops::Orientation::tn);
 }
 
 Cases attention_cases(const BenchShapes& shapes) {
@@ -158,9 +176,9 @@ Cases top_k_cases(const BenchShapes& shapes) {
 }
 
 constexpr BenchKernel kernels[] = {
-    {"matmul", matmul_cases},       {"attention", attention_cases}, {"layernorm", layernorm_cases},
-    {"embedding", embedding_cases}, {"pool", pool_cases},           {"softmax", softmax_cases},
-    {"top-k", top_k_cases},
+    {"matmul", forward_cases},      {"matmul-dx", input_gradient_cases}, {"matmul-dw", weight_gradient_cases},
+    {"attention", attention_cases}, {"layernorm", layernorm_cases},      {"embedding", embedding_cases},
+    {"pool", pool_cases},           {"softmax", softmax_cases},          {"top-k", top_k_cases},
 };
 
 }  // namespace

@@ -76,6 +76,10 @@ class BenchVariant {
         : name(kernel.name) {
         BenchScene scene(device.capabilities(), {{std::string(kernel.op), name}});
         c.append(scene);
+        if (std::ranges::none_of(scene.plan.dispatches(), [&](const Dispatch& d) {
+                return d.kernel->op == kernel.op && d.kernel->name == name;
+            }))
+            fail(ErrorCode::unsupported, "{}={} is not made for {}", kernel.op, name, c.title);
         for (const Dispatch& d : scene.plan.dispatches()) {
             flops += d.work.flops + d.work.flops_per_row * d.work.extent.capacity;
             bytes += d.work.bytes + d.work.bytes_per_row * d.work.extent.capacity;
