@@ -62,7 +62,8 @@ bool keeps_in_registers(const Capabilities& capabilities, const Requirements& r)
 
 static std::string missing(const Capabilities& c, const Kernel& kernel) {
     const uint32_t wanted = kernel.required_subgroup_size;
-    if (wanted > 0 &&
+    const bool always = c.min_subgroup_size == wanted && c.max_subgroup_size == wanted;
+    if (wanted > 0 && !always &&
         (!c.subgroup_size_control || wanted < c.min_subgroup_size || wanted > c.max_subgroup_size))
         return fmt::format("needs subgroups of exactly {}, which the device cannot be asked for", wanted);
     const uint32_t buffers = storage_buffers(kernel);

@@ -7,23 +7,22 @@
 #extension GL_EXT_control_flow_attributes : require
 #pragma use_vulkan_memory_model
 // C(M,N) = epilogue(op(A) op(B)), any orientation, on matrix cores: fp16 operands, fp32 sums. A workgroup makes BM x BN of C,
-// stepping BK along K; each of its subgroups WM x WN of that as WM/MM x WN/MN matrices of the device's own shape MM x MN x MK.
+// stepping BK along K; each of its subgroups ROWS x COLUMNS matrices of the device's own shape MM x MN x MK.
 //
 // Both operands lie in shared memory as they lie in memory, so that every copy is along the contiguous direction; the loads of
 // matrices turn them round. The next step's blocks are on their way in registers while this step is computed. Where an element
 // of a matrix lies is the device's secret: the epilogue reads the sums back from a slice of shared memory.
 #define FP16
-#define MATMUL_CONSTANTS 9
+#define MATMUL_CONSTANTS 7
 #include "shaders/matmul.glsl"
 
 layout(constant_id = 1) const uint BM = 64;
 layout(constant_id = 2) const uint BN = 64;
 layout(constant_id = 3) const uint BK = 32;
-layout(constant_id = 4) const uint WM = 32;
-layout(constant_id = 5) const uint WN = 32;
-layout(constant_id = 6) const uint MM = 16;
-layout(constant_id = 7) const uint MN = 16;
-layout(constant_id = 8) const uint MK = 16;
+layout(constant_id = 4) const uint MM = 16;
+layout(constant_id = 5) const uint MN = 16;
+layout(constant_id = 6) const uint MK = 16;
+const uint ROWS = 2, WM = ROWS * MM, WN = COLUMNS * MN;  // COLUMNS is a macro: 2 or 4
 
 layout(std430, binding = 1) readonly buffer A { uvec2 a[]; };
 layout(std430, binding = 2) readonly buffer B { uvec2 b[]; };
@@ -34,10 +33,20 @@ const bool A_ALONG_K = ORIENTATION != ORIENTATION_TN, B_ALONG_K = ORIENTATION ==
 const uint A_WIDTH = (A_ALONG_K ? BK : BM) / 4, A_STRIDE = A_WIDTH + 2, A_ROWS = A_ALONG_K ? BM : BK;
 const uint B_WIDTH = (B_ALONG_K ? BK : BN) / 4, B_STRIDE = B_WIDTH + 2, B_ROWS = B_ALONG_K ? BN : BK;
 const uint A_PIECES = BM * BK / 4 / LOCAL_SIZE, B_PIECES = BN * BK / 4 / LOCAL_SIZE;
-const uint ROWS = WM / MM, COLUMNS = WN / MN, SUBGROUPS = (BM / WM) * (BN / WN);
+const uint SUBGROUPS = (BM / WM) * (BN / WN);
 shared uvec2 tile_a[A_ROWS * A_STRIDE];
 shared uvec2 tile_b[B_ROWS * B_STRIDE];
 shared float slices[SUBGROUPS * MM * MN];
+
+// Each sum has a name: an array of them, even with constant indices, Intel's compiler keeps in memory.
+#define SUM(i, j) sum_##i##_##j
+#define FOR_ROWS(DO, j) DO(0, j) DO(1, j)
+#if COLUMNS == 2
+#define FOR_SUMS(DO) FOR_ROWS(DO, 0) FOR_ROWS(DO, 1)
+#else
+#define FOR_SUMS(DO) FOR_ROWS(DO, 0) FOR_ROWS(DO, 1) FOR_ROWS(DO, 2) FOR_ROWS(DO, 3)
+#endif
+#define ACCUMULATOR coopmat<float, gl_ScopeSubgroup, MM, MN, gl_MatrixUseAccumulator>
 
 uvec2 next_a[A_PIECES], next_b[B_PIECES];
 
@@ -72,6 +81,18 @@ void place() {
     }
 }
 
+// The epilogue of the matrix in this subgroup's slice, which is C's from row and column on.
+void store_slice(uint slice, uint row, uint column, uint m, uint part) {
+    controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
+    for (uint at = gl_SubgroupInvocationID; at < MM * MN / 4; at += gl_SubgroupSize) {
+        const uint at_row = row + at / (MN / 4), column4 = column / 4 + at % (MN / 4), from = slice + 4 * at;
+        if (at_row < m && 4 * column4 < p.n)
+            store4(vec4(slices[from], slices[from + 1], slices[from + 2], slices[from + 3]), part * m + at_row, column4, p.n,
+                   p.c_pitch4, p.residual_pitch4, p.scale);
+    }
+    controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
+}
+
 void main() {
     const uint m = extent(p.m, p.m_symbol), part = gl_WorkGroupID.z, begin = part * p.k_part;
     const uint depth = min(extent(p.k, p.k_symbol), begin + p.k_part);
@@ -79,9 +100,8 @@ void main() {
     const int a_layout = A_ALONG_K ? gl_CooperativeMatrixLayoutRowMajor : gl_CooperativeMatrixLayoutColumnMajor;
     const int b_layout = B_ALONG_K ? gl_CooperativeMatrixLayoutColumnMajor : gl_CooperativeMatrixLayoutRowMajor;
 
-    coopmat<float, gl_ScopeSubgroup, MM, MN, gl_MatrixUseAccumulator> sums[ROWS * COLUMNS];
-    [[unroll]] for (uint i = 0; i < ROWS * COLUMNS; i++)
-        sums[i] = coopmat<float, gl_ScopeSubgroup, MM, MN, gl_MatrixUseAccumulator>(0.0);
+#define ZERO(i, j) ACCUMULATOR SUM(i, j) = ACCUMULATOR(0.0);
+    FOR_SUMS(ZERO)
     fetch(begin, m, depth);
     for (uint k = begin; k < depth; k += BK) {
         barrier();
@@ -89,34 +109,31 @@ void main() {
         barrier();
         fetch(k + BK, m, depth);
         [[unroll]] for (uint kk = 0; kk < BK; kk += MK) {
-            coopmat<float16_t, gl_ScopeSubgroup, MM, MK, gl_MatrixUseA> x[ROWS];
-            [[unroll]] for (uint i = 0; i < ROWS; i++) {
-                const uint row = first_row + i * MM;
-                coopMatLoad(x[i], tile_a, A_ALONG_K ? row * A_STRIDE + kk / 4 : kk * A_STRIDE + row / 4, A_STRIDE, a_layout);
-            }
-            [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
-                const uint column = first_column + j * MN;
-                coopmat<float16_t, gl_ScopeSubgroup, MK, MN, gl_MatrixUseB> y;
-                coopMatLoad(y, tile_b, B_ALONG_K ? column * B_STRIDE + kk / 4 : kk * B_STRIDE + column / 4, B_STRIDE, b_layout);
-                [[unroll]] for (uint i = 0; i < ROWS; i++)
-                    sums[i * COLUMNS + j] = coopMatMulAdd(x[i], y, sums[i * COLUMNS + j]);
-            }
+#define LOAD_X(i, j)                                                                                                     \
+    coopmat<float16_t, gl_ScopeSubgroup, MM, MK, gl_MatrixUseA> x_##i;                                                   \
+    {                                                                                                                    \
+        const uint row = first_row + i * MM;                                                                             \
+        coopMatLoad(x_##i, tile_a, A_ALONG_K ? row * A_STRIDE + kk / 4 : kk * A_STRIDE + row / 4, A_STRIDE, a_layout);   \
+    }
+            FOR_ROWS(LOAD_X, 0)
+            coopmat<float16_t, gl_ScopeSubgroup, MK, MN, gl_MatrixUseB> y;
+#define LOAD_Y(j)                                                                                                        \
+    {                                                                                                                    \
+        const uint column = first_column + j * MN;                                                                       \
+        coopMatLoad(y, tile_b, B_ALONG_K ? column * B_STRIDE + kk / 4 : kk * B_STRIDE + column / 4, B_STRIDE, b_layout); \
+    }
+#define ADD(i, j) SUM(i, j) = coopMatMulAdd(x_##i, y, SUM(i, j));
+            LOAD_Y(0) FOR_ROWS(ADD, 0)
+            LOAD_Y(1) FOR_ROWS(ADD, 1)
+#if COLUMNS == 4
+            LOAD_Y(2) FOR_ROWS(ADD, 2)
+            LOAD_Y(3) FOR_ROWS(ADD, 3)
+#endif
         }
     }
     const uint slice = gl_SubgroupID * MM * MN;
-    [[unroll]] for (uint i = 0; i < ROWS; i++) {
-        [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
-            coopMatStore(sums[i * COLUMNS + j], slices, slice, MN, gl_CooperativeMatrixLayoutRowMajor);
-            controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
-            for (uint at = gl_SubgroupInvocationID; at < MM * MN / 4; at += gl_SubgroupSize) {
-                const uint row = gl_WorkGroupID.y * BM + first_row + i * MM + at / (MN / 4);
-                const uint column4 = (gl_WorkGroupID.x * BN + first_column + j * MN) / 4 + at % (MN / 4);
-                const uint from = slice + 4 * at;
-                if (row < m && 4 * column4 < p.n)
-                    store4(vec4(slices[from], slices[from + 1], slices[from + 2], slices[from + 3]), part * m + row, column4,
-                           p.n, p.c_pitch4, p.residual_pitch4, p.scale);
-            }
-            controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
-        }
-    }
+#define STORE(i, j)                                                                                                      \
+    coopMatStore(SUM(i, j), slices, slice, MN, gl_CooperativeMatrixLayoutRowMajor);                                      \
+    store_slice(slice, gl_WorkGroupID.y * BM + first_row + i * MM, gl_WorkGroupID.x * BN + first_column + j * MN, m, part);
+    FOR_SUMS(STORE)
 }

@@ -148,6 +148,8 @@ TEST(ChooseKernel, RequiredSubgroupSizeMustBePossible) {
     Capabilities c = capable();
     c.subgroup_size_control = false;
     EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled");
+    c.min_subgroup_size = c.max_subgroup_size = 32;
+    EXPECT_EQ(choose_kernel(kernels, c, {}).name, "matrix") << "all subgroups have that size anyway";
     c = capable();
     c.max_subgroup_size = 16;
     EXPECT_EQ(choose_kernel(kernels, c, {}).name, "tiled");

@@ -24,7 +24,8 @@ VKBERT_DECLARE_SHADER(matmul_texel_16_fp16)
 VKBERT_DECLARE_SHADER(matmul_texel_4_fp32)
 VKBERT_DECLARE_SHADER(matmul_texel_4_fp16)
 #ifdef VKBERT_COOPERATIVE_MATRIX
-VKBERT_DECLARE_SHADER(matmul_matrix)
+VKBERT_DECLARE_SHADER(matmul_matrix_2x4)
+VKBERT_DECLARE_SHADER(matmul_matrix_2x2)
 #endif
 
 namespace vkbert::ops {
@@ -79,19 +80,21 @@ void add_tiled(Variants& variants, const Shader& shader, std::string_view name, 
 }
 
 #ifdef VKBERT_COOPERATIVE_MATRIX
-/// How shaders/matmul_matrix.comp cuts C: tile x tile a workgroup, rows x columns a subgroup.
+/// How shaders/matmul_matrix.comp cuts C: tile x tile a workgroup, 2 x columns matrices a subgroup, as its
+/// shader is built for.
 struct MatrixTiles {
-    uint32_t subgroup_size, tile, rows, columns, bk;
+    const Shader& shader;
+    uint32_t columns, subgroup_size, tile, bk;
 };
 
 void add_matrix(Variants& variants, std::string_view name, const MatrixShape& shape, const MatrixTiles& t) {
-    const uint32_t subgroups = t.tile / t.rows * (t.tile / t.columns),
+    const uint32_t subgroups = t.tile / (2 * shape.m) * (t.tile / (t.columns * shape.n)),
                    invocations = subgroups * t.subgroup_size;
     Kernel kernel{"matmul",
                   name,
-                  &shaders::matmul_matrix,
+                  &t.shader,
                   {},
-                  {invocations, t.tile, t.tile, t.bk, t.rows, t.columns, shape.m, shape.n, shape.k},
+                  {invocations, t.tile, t.tile, t.bk, shape.m, shape.n, shape.k},
                   {storage, storage, storage, storage, storage, storage}};
     const uint32_t along_k = t.tile * (t.bk / 4 + 2), across = t.bk * (t.tile / 4 + 2);
     kernel.requirements.invocations = invocations;
@@ -104,12 +107,14 @@ void add_matrix(Variants& variants, std::string_view name, const MatrixShape& sh
 }
 
 /// Shapes as drivers have them: NVIDIA and AMD (RDNA 3 on) 16 x 16 x 16, Intel (Xe2) 8 x 16 x 16, llvmpipe 8
-/// x 8 x 8.
+/// x 8 x 8. Intel's compiler spills with 32 steps at a time or with 8 matrices a subgroup.
 void add_matrices(Variants& variants) {
-    add_matrix(variants, "matrix_16_128", {16, 16, 16}, {32, 128, 32, 64, 32});
-    add_matrix(variants, "matrix_16_64", {16, 16, 16}, {32, 64, 32, 32, 32});
-    add_matrix(variants, "matrix_8x16_64", {8, 16, 16}, {16, 64, 32, 32, 32});
-    add_matrix(variants, "matrix_8_32", {8, 8, 8}, {8, 32, 16, 16, 32});
+    using namespace shaders;
+    add_matrix(variants, "matrix_16_128", {16, 16, 16}, {matmul_matrix_2x4, 4, 32, 128, 32});
+    add_matrix(variants, "matrix_16_64", {16, 16, 16}, {matmul_matrix_2x2, 2, 32, 64, 32});
+    add_matrix(variants, "matrix_8x16_128", {8, 16, 16}, {matmul_matrix_2x2, 2, 16, 128, 16});
+    add_matrix(variants, "matrix_8x16_64", {8, 16, 16}, {matmul_matrix_2x2, 2, 16, 64, 16});
+    add_matrix(variants, "matrix_8_32", {8, 8, 8}, {matmul_matrix_2x2, 2, 8, 32, 32});
 }
 #else
 void add_matrices(Variants&) {}
