@@ -10,6 +10,7 @@
 
 #include "bert/session.hpp"
 #include "tests/golden_files.hpp"
+#include "tests/op_test.hpp"
 #include "tests/test_device.hpp"
 
 namespace vkbert::test {
@@ -97,6 +98,21 @@ TEST_P(GoldenTest, EveryHiddenState) {
         const std::string name = "hidden." + std::to_string(layer);
         expect_close(session.read(layer), golden.expected(name), precision(), name);
     }
+}
+
+/// Variants that this device would not take by itself at these sizes; the rest run in the tests above, on
+/// some device.
+TEST_P(GoldenTest, HiddenStatesThroughEachVariantOfMatrixProducts) {
+    const auto model = load(golden, precision(), Head::none);
+    const std::string last = "hidden." + std::to_string(golden.config.num_hidden_layers);
+    for (const char* op : {"matmul", "attention_forward"})
+        for_each_variant(op, [&](const KernelChoices& choices) {
+            const std::string& name = choices.at(op);
+            if (!name.starts_with("matrix") && !name.starts_with("cpu_")) return;
+            SessionOptions options = room_for(golden.batch, Output::hidden_states);
+            options.kernels = choices;
+            expect_close(run(*model, options, golden.batch), golden.expected(last), precision(), name);
+        });
 }
 
 TEST_P(GoldenTest, SequencesOneByOneThroughOneSession) {
