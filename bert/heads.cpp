@@ -9,7 +9,7 @@ namespace {
 
 /// (S,H) tanh(dense([CLS])), from the first tokens' rows.
 void pooler(Graph& g, const Tensor& output, const Tensor& first) {
-    linear(g, "pooler", output, first, "pooler.dense", ops::Activation::tanh);
+    linear(g, "pooler", output, first, "pooler.dense", {.activation = ops::Activation::tanh});
 }
 
 /// logits(R,V) = transform(x) E^T + b, E the tied word embeddings.
@@ -17,7 +17,8 @@ void masked_lm(Graph& g, const Tensor& x) {
     const uint32_t H = g.config.hidden_size, V = g.config.vocab_size;
     const Tensor dense = g.temporary("mlm dense", g.rows, H),
                  transformed = g.temporary("mlm transform", g.rows, H);
-    linear(g, "mlm dense", dense, x, "cls.predictions.transform.dense", g.config.activation());
+    linear(g, "mlm dense", dense, x, "cls.predictions.transform.dense",
+           {.activation = g.config.activation()});
     layer_norm(g, "mlm layernorm", transformed, dense, "cls.predictions.transform.LayerNorm");
     const bool wants_logits = g.options.output == Output::logits;
     const uint32_t pitch = Graph::padded(V);

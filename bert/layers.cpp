@@ -118,12 +118,9 @@ Tensor Graph::result(const std::string& name, Extent rows_, uint32_t columns) {
 }
 
 void linear(Graph& g, const std::string& label, const Tensor& output, const Tensor& input,
-            const LinearNames& name, ops::Activation activation, const Tensor* residual) {
+            const LinearNames& name, ops::MatmulOptions options) {
     const Tensor bias = g.weight(name.bias);
-    ops::MatmulOptions options;
     options.bias = &bias;
-    options.activation = activation;
-    options.residual = residual;
     ops::matmul(g.plan, label, output, input, g.weight(name.weight), options);
 }
 
@@ -182,13 +179,12 @@ Tensor encoder_layer(Graph& g, uint32_t layer, const Tensor& x, const LastRows& 
         context = few, residual = few_x;
     }
     const Tensor attended = g.temporary("attended", rows, H), middle = g.temporary("middle", rows, H);
-    linear(g, "projection", attended, context, name + "attention.output.dense", ops::Activation::none,
-           &residual);
+    linear(g, "projection", attended, context, name + "attention.output.dense", {.residual = &residual});
     layer_norm(g, "layernorm1", middle, attended, name + "attention.output.LayerNorm");
     const Tensor inner = g.temporary("inner", rows, F);  // (T,F)
-    linear(g, "ffn1", inner, middle, name + "intermediate.dense", g.config.activation());
+    linear(g, "ffn1", inner, middle, name + "intermediate.dense", {.activation = g.config.activation()});
     const Tensor sum = g.temporary("ffn sum", rows, H);
-    linear(g, "ffn2", sum, inner, name + "output.dense", ops::Activation::none, &middle);
+    linear(g, "ffn2", sum, inner, name + "output.dense", {.residual = &middle});
     const Tensor y = output ? *output : g.temporary("hidden", rows, H);
     layer_norm(g, "layernorm2", y, sum, name + "output.LayerNorm");
     g.plan.set_label_prefix("");

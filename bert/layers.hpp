@@ -87,10 +87,9 @@ LinearNames decoder_names(const Graph& graph);
 /// Throws invalid_argument when logits (R,V) would be larger than a binding can be.
 void check_vocabulary_logits(const Graph& graph);
 
-/// C = activation(A W^T + b)
+/// C = activation(A W^T + b) + residual; `options` has all but the bias.
 void linear(Graph& graph, const std::string& label, const Tensor& output, const Tensor& input,
-            const LinearNames& name, ops::Activation activation = ops::Activation::none,
-            const Tensor* residual = nullptr);
+            const LinearNames& name, ops::MatmulOptions options = {});
 void layer_norm(Graph& graph, const std::string& label, const Tensor& output, const Tensor& input,
                 const std::string& name);
 

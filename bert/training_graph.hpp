@@ -77,10 +77,11 @@ void build_training(TrainingGraph& graph);
 
 // The parts, in bert/training_layers.cpp (encoder) and bert/training_heads.cpp.
 
-/// d_w += d_y^T x and d_b += column sums of d_y for the linear layer `name`; d_x = d_y W + residual unless
-/// d_x is null. d_y (R,N) has zeros between its columns and the next multiple of 4.
+/// d_w += d_y^T x and d_b += column sums of d_y for the linear layer `name`; d_x = d_y W, as `d_x_options`
+/// say, unless d_x is null. d_y (R,N) has zeros between its columns and the next multiple of 4.
 void linear_backward(TrainingGraph& graph, const std::string& label, const LinearNames& name,
-                     const Tensor& d_y, const Tensor& x, const Tensor* d_x, const Tensor* residual = nullptr);
+                     const Tensor& d_y, const Tensor& x, const Tensor* d_x,
+                     ops::MatmulOptions d_x_options = {});
 
 /// Layer normalisation of x (R,H) that keeps mean and rstd (R,1) for the way back.
 Tensor layer_norm_kept(TrainingGraph& graph, const std::string& label, const Tensor& x,

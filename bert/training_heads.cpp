@@ -84,8 +84,8 @@ Tensor pooled_head(TrainingGraph& g, const Tensor& first, const std::string& nam
     const uint32_t H = g.config.hidden_size;
     const auto rows = [&](const char* label) { return g.temporary(label, g.sequences, H); };
     const Tensor before = rows("before tanh"), pooled = rows("pooled");
-    linear(g, "pooler", before, first, "pooler.dense");
-    ops::activation_forward(g.plan, "pooler tanh", pooled, before, ops::Activation::tanh);
+    linear(g, "pooler", pooled, first, "pooler.dense",
+           {.activation = ops::Activation::tanh, .kept = &before});
     const ops::Dropout dropout = g.dropout(probability, dropout_site::head);
     Tensor x = pooled;
     if (probability > 0) ops::dropout(g.plan, "head dropout", x = rows("dropped"), pooled, dropout);
@@ -107,8 +107,8 @@ Tensor masked_lm_head(TrainingGraph& g, const Tensor& x) {
     check_vocabulary_logits(g);
     const auto rows = [&](const char* label) { return g.temporary(label, g.rows, H); };
     const Tensor before = rows("mlm before activation"), dense = rows("mlm dense");
-    linear(g, "mlm dense", before, x, transform + "dense");
-    ops::activation_forward(g.plan, "mlm activation", dense, before, g.config.activation());
+    linear(g, "mlm dense", dense, x, transform + "dense",
+           {.activation = g.config.activation(), .kept = &before});
     Tensor mean, rstd;
     const Tensor transformed =
         layer_norm_kept(g, "mlm layernorm", dense, transform + "LayerNorm", mean, rstd);  // (R,H)

@@ -27,7 +27,7 @@ Tensor sub_layer_output(TrainingGraph& g, const std::string& label, const Tensor
                         const std::string& name, uint32_t site, const Tensor& residual) {
     const Tensor sum = g.temporary(label + " sum", input.rows, g.config.hidden_size);
     if (g.training.hidden_dropout == 0) {
-        linear(g, label, sum, input, name, ops::Activation::none, &residual);
+        linear(g, label, sum, input, name, {.residual = &residual});
         return sum;
     }
     const Tensor linear_output = g.temporary(label, input.rows, g.config.hidden_size);
@@ -81,9 +81,9 @@ LayerStates layer_forward(TrainingGraph& g, uint32_t layer, const Tensor& x) {
     s.middle =
         layer_norm_kept(g, "layernorm1", s.attended, name + "attention.output.LayerNorm", s.mean1, s.rstd1);
     s.before = g.temporary("before activation", R, F);
-    linear(g, "ffn1", s.before, s.middle, name + "intermediate.dense");
     s.inner = g.temporary("inner", R, F);
-    ops::activation_forward(g.plan, "activation", s.inner, s.before, g.config.activation());
+    linear(g, "ffn1", s.inner, s.middle, name + "intermediate.dense",
+           {.activation = g.config.activation(), .kept = &s.before});
     s.sum = sub_layer_output(g, "ffn2", s.inner, name + "output.dense", dropout_site::feed_forward(layer),
                              s.middle);
     s.y = layer_norm_kept(g, "layernorm2", s.sum, name + "output.LayerNorm", s.mean2, s.rstd2);
@@ -111,10 +111,11 @@ Tensor layer_backward(TrainingGraph& g, uint32_t layer, const LayerStates& s, co
         layer_norm_backward(g, "d layernorm2", name + "output.LayerNorm", d_y, s.sum, s.mean2, s.rstd2);
     const Tensor d_ffn = dropout_backward(g, "ffn2", d_sum, p, dropout_site::feed_forward(layer));
     const Tensor d_inner = g.temporary("d inner", R, F);
-    linear_backward(g, "d ffn2", name + "output.dense", d_ffn, s.inner, &d_inner);
-    ops::activation_backward(g.plan, "d activation", d_inner, d_inner, s.before, g.config.activation());
+    linear_backward(g, "d ffn2", name + "output.dense", d_ffn, s.inner, &d_inner,
+                    {.activation = g.config.activation(), .slope_at = &s.before});
     const Tensor d_middle = g.temporary("d middle", R, H);
-    linear_backward(g, "d ffn1", name + "intermediate.dense", d_inner, s.middle, &d_middle, &d_sum);
+    linear_backward(g, "d ffn1", name + "intermediate.dense", d_inner, s.middle, &d_middle,
+                    {.residual = &d_sum});
     // Attention: middle = layernorm1(dropout(Wo context + bo) + x)
     const Tensor d_attended = layer_norm_backward(g, "d layernorm1", name + "attention.output.LayerNorm",
                                                   d_middle, s.attended, s.mean1, s.rstd1);
@@ -133,7 +134,7 @@ Tensor layer_backward(TrainingGraph& g, uint32_t layer, const LayerStates& s, co
     }
     const Tensor d_x = g.temporary("d hidden", g.tokens, H),
                  d_residual = of_all_tokens(g, "d residual", d_attended, s.rows);
-    linear_backward(g, "d qkv", name + "attention.self.qkv", d_qkv, s.x, &d_x, &d_residual);
+    linear_backward(g, "d qkv", name + "attention.self.qkv", d_qkv, s.x, &d_x, {.residual = &d_residual});
     return d_x;
 }
 
@@ -193,13 +194,14 @@ Tensor layer_norm_backward(TrainingGraph& g, const std::string& label, const std
 }
 
 void linear_backward(TrainingGraph& g, const std::string& label, const LinearNames& name, const Tensor& d_y,
-                     const Tensor& x, const Tensor* d_x, const Tensor* residual) {
+                     const Tensor& x, const Tensor* d_x, ops::MatmulOptions d_x_options) {
     const Tensor d_weight = g.gradient(name.weight);
     ops::matmul(g.plan, label + " weight", d_weight, d_y, x,
                 {.orientation = ops::Orientation::tn, .residual = &d_weight});
-    if (d_x != nullptr)
-        ops::matmul(g.plan, label + " input", *d_x, d_y, g.weight(name.weight),
-                    {.orientation = ops::Orientation::nn, .residual = residual});
+    if (d_x != nullptr) {
+        d_x_options.orientation = ops::Orientation::nn;
+        ops::matmul(g.plan, label + " input", *d_x, d_y, g.weight(name.weight), d_x_options);
+    }
     ops::column_sums(g.plan, label + " bias", g.gradient(name.bias), d_y, true);
 }
 

@@ -27,9 +27,12 @@ struct MatmulOptions {
     Activation activation = Activation::none;  // applied after the bias
     const Tensor* residual = nullptr;          // (M,N), type of C, added last
     float scale = 1;                           // multiplies A B before everything else
+    const Tensor* kept = nullptr;      // (M,N), type and pitch of C: receives what the activation is of
+    const Tensor* slope_at = nullptr;  // (M,N), type of C; no bias, no residual: see below
 };
 
-/// C = activation(scale * A op B + bias) + residual. A, B, C, residual: fp32 or fp16, A and B of one type; C
+/// C = activation(scale * A op B + bias) + residual, or with slope_at the gradient before an activation,
+/// C = scale * A op B * activation'(slope_at). A, B, C, residual: fp32 or fp16, A and B of one type; C
 /// fp32 or A's type. All pitches are multiples of 4, and so is K for nt; for nn A has zeros in its columns
 /// from K to the next multiple of 4. M may be a run-time extent for nt and nn, K for tn.
 void matmul(Plan&, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,

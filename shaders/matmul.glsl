@@ -1,5 +1,5 @@
 // What the matmul shaders share: the constants of a call, the output side of the bindings, and the epilogue
-// C = activation(scale * sum + bias) + residual.
+// C = activation(scale * sum + bias) + residual, or scale * sum * activation'(residual).
 //
 // Define MATMUL_CONSTANTS, the number of the kernel's own specialization constants, before including this.
 #ifndef VKBERT_MATMUL_GLSL
@@ -12,15 +12,20 @@ layout(constant_id = MATMUL_CONSTANTS) const uint ORIENTATION = 0;
 layout(constant_id = MATMUL_CONSTANTS + 1) const uint ACTIVATION = 0;
 layout(constant_id = MATMUL_CONSTANTS + 2) const uint EPILOGUE = 0;
 
-// Binding 3 is C, seen as whatever the store at hand needs; 4 is the bias (1,N); 5 the residual, of C's type.
+// Binding 3 is C, seen as whatever the store at hand needs; 4 is the bias (1,N); 5 the residual, of C's type; 6 what is kept,
+// which lies like C.
 layout(std430, binding = 3) buffer Output { float output1[]; };
 layout(std430, binding = 3) buffer Output4 { vec4 output4[]; };
+layout(std430, binding = 6) buffer Kept { float kept1[]; };
+layout(std430, binding = 6) buffer Kept4 { vec4 kept4[]; };
 layout(std430, binding = 4) readonly buffer Bias { float bias[]; };
 layout(std430, binding = 5) readonly buffer Residual { float residual1[]; };
 layout(std430, binding = 5) readonly buffer Residual4 { vec4 residual4[]; };
 #ifdef FP16
 layout(std430, binding = 3) buffer OutputHalves { uvec2 output_halves[]; };
 layout(std430, binding = 3) buffer OutputPairs { uint output_pairs[]; };
+layout(std430, binding = 6) buffer KeptHalves { uvec2 kept_halves[]; };
+layout(std430, binding = 6) buffer KeptPairs { uint kept_pairs[]; };
 layout(std430, binding = 5) readonly buffer ResidualHalves { uvec2 residual_halves[]; };
 #endif
 
@@ -32,39 +37,56 @@ vec4 bias_at(uint column4, uint n) {
     return vec4(bias[column], bias[min(column + 1, n - 1)], bias[min(column + 2, n - 1)], bias[min(column + 3, n - 1)]);
 }
 
-vec4 before_residual(vec4 sum, uint column4, uint n, float scale) {
-    vec4 v = sum * scale;
-    if ((EPILOGUE & EPILOGUE_BIAS) != 0u) v += bias_at(column4, n);
-    return activate(v, ACTIVATION);
+vec4 before_activation(vec4 sum, uint column4, uint n, float scale) {
+    return (EPILOGUE & EPILOGUE_BIAS) != 0u ? sum * scale + bias_at(column4, n) : sum * scale;
 }
+
+vec4 before_residual(vec4 v) { return (EPILOGUE & EPILOGUE_SLOPE) != 0u ? v : activate(v, ACTIVATION); }
+
+vec4 with_residual(vec4 v, vec4 residual) {
+    return (EPILOGUE & EPILOGUE_SLOPE) != 0u ? v * activation_slope(residual, ACTIVATION) : v + residual;
+}
+
+#ifdef FP16
+// The first count of four halves, the others as they are.
+#define STORE_HALVES(halves, at, v, count)                                                                       \
+    {                                                                                                            \
+        uvec2 packed = pack_halves(v);                                                                           \
+        if (count < 4u) {                                                                                        \
+            const uvec2 mask = uvec2(count == 1u ? 0xffffu : 0xffffffffu, count == 3u ? 0xffffu : 0u);           \
+            packed = (packed & mask) | (halves[at] & ~mask);                                                     \
+        }                                                                                                        \
+        halves[at] = packed;                                                                                     \
+    }
+#endif
+#define STORE_FLOATS(floats4, floats1, at, v, count) \
+    if (count == 4u) floats4[at] = v;                \
+    else for (uint i = 0; i < count; i++) floats1[4 * (at) + i] = v[i];
 
 // Makes four neighbouring elements of a row of C from their sums, and stores those that are within n columns.
 // The pitches are multiples of 4, so that one invocation owns every fp16 word that is written.
 void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residual_pitch4, float scale) {
-    vec4 v = before_residual(sum, column4, n, scale);
+    const vec4 before = before_activation(sum, column4, n, scale);
+    vec4 v = before_residual(before);
     const uint at = row * c_pitch4 + column4;
     const uint from = row * residual_pitch4 + column4;
     const uint count = (EPILOGUE & EPILOGUE_TAIL) != 0u ? min(n - 4 * column4, 4u) : 4u;
 #ifdef FP16
     if ((EPILOGUE & EPILOGUE_FP16_OUTPUT) != 0u) {
-        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v += unpack_halves(residual_halves[from]);
-        uvec2 packed = pack_halves(v);
-        if (count < 4u) {
-            const uvec2 kept = output_halves[at];
-            const uvec2 mask = uvec2(count == 1u ? 0xffffu : 0xffffffffu, count == 3u ? 0xffffu : 0u);
-            packed = (packed & mask) | (kept & ~mask);
-        }
-        output_halves[at] = packed;
+        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v = with_residual(v, unpack_halves(residual_halves[from]));
+        STORE_HALVES(output_halves, at, v, count)
+        if ((EPILOGUE & EPILOGUE_KEEP) != 0u) STORE_HALVES(kept_halves, at, before, count)
         return;
     }
 #endif
-    if (count == 4u) {
-        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v += residual4[from];
-        output4[at] = v;
-    } else {
-        for (uint i = 0; i < count; i++)
-            output1[4 * at + i] = v[i] + ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u ? residual1[4 * from + i] : 0.0);
+    if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) {
+        vec4 residual = vec4(0);
+        if (count == 4u) residual = residual4[from];
+        else for (uint i = 0; i < count; i++) residual[i] = residual1[4 * from + i];
+        v = with_residual(v, residual);
     }
+    STORE_FLOATS(output4, output1, at, v, count)
+    if ((EPILOGUE & EPILOGUE_KEEP) != 0u) { STORE_FLOATS(kept4, kept1, at, before, count) }
 }
 
 // The same for a lane that has one column and four rows of it, of which those from row m on are not stored. Lanes are
@@ -88,27 +110,37 @@ vec4 residual_rows(uint row, uint column, uint rows, uint pitch4) {
     return v;
 }
 
+#ifdef FP16
+#define STORE_PAIRS(pairs, v)                                                                                              \
+    {                                                                                                                      \
+        const vec4 next = subgroupQuadSwapHorizontal(v);                                                                   \
+        if (column < n && (column & 1u) == 0u)                                                                             \
+            for (uint i = 0; i < rows; i++) {                                                                              \
+                const uint at = (row + i) * c_pitch4 * 2 + column / 2;                                                     \
+                const uint pair = packHalf2x16(vec2(v[i], next[i]));                                                       \
+                pairs[at] = column + 1 < n ? pair : (pair & 0xffffu) | (pairs[at] & 0xffff0000u);                          \
+            }                                                                                                              \
+    }
+#endif
+
 void store_rows(vec4 sums, uint row, uint column, uint m, uint n, uint c_pitch4, uint residual_pitch4, float scale) {
     const uint rows = min(m - row, 4u);
     const uint last = min(column, n - 1);
-    vec4 v = sums * scale;
-    if ((EPILOGUE & EPILOGUE_BIAS) != 0u) v += bias[last];
-    v = activate(v, ACTIVATION);
-    if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v += residual_rows(row, last, rows, residual_pitch4);
+    vec4 before = sums * scale;
+    if ((EPILOGUE & EPILOGUE_BIAS) != 0u) before += bias[last];
+    vec4 v = before_residual(before);
+    if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v = with_residual(v, residual_rows(row, last, rows, residual_pitch4));
 #ifdef FP16
     if ((EPILOGUE & EPILOGUE_FP16_OUTPUT) != 0u) {
-        const vec4 next = subgroupQuadSwapHorizontal(v);
-        if (column >= n || (column & 1u) != 0u) return;
-        for (uint i = 0; i < rows; i++) {
-            const uint at = (row + i) * c_pitch4 * 2 + column / 2;
-            const uint pair = packHalf2x16(vec2(v[i], next[i]));
-            output_pairs[at] = column + 1 < n ? pair : (pair & 0xffffu) | (output_pairs[at] & 0xffff0000u);
-        }
+        STORE_PAIRS(output_pairs, v)
+        if ((EPILOGUE & EPILOGUE_KEEP) != 0u) STORE_PAIRS(kept_pairs, before)
         return;
     }
 #endif
     if (column >= n) return;
     for (uint i = 0; i < rows; i++) output1[(row + i) * c_pitch4 * 4 + column] = v[i];
+    if ((EPILOGUE & EPILOGUE_KEEP) != 0u)
+        for (uint i = 0; i < rows; i++) kept1[(row + i) * c_pitch4 * 4 + column] = before[i];
 }
 #endif
 

@@ -13,7 +13,9 @@ struct MatmulPush {
 // Bits of the EPILOGUE constant.
 const uint EPILOGUE_BIAS = 1, EPILOGUE_RESIDUAL = 2, EPILOGUE_FP16_OUTPUT = 4,
            EPILOGUE_TAIL = 8,       // N is not a multiple of 4
-           EPILOGUE_IN_PLACE = 16;  // the residual is C itself
+           EPILOGUE_IN_PLACE = 16,  // the residual is C itself
+           EPILOGUE_SLOPE = 32,     // the sum times the activation's derivative at the residual
+           EPILOGUE_KEEP = 64;      // what the activation is applied to is kept too
 
 // Values of the ORIENTATION constant: ops::Orientation.
 const uint ORIENTATION_NT = 0, ORIENTATION_NN = 1, ORIENTATION_TN = 2;

@@ -22,8 +22,10 @@ void store1(float sum, uint row, uint column, bool first, bool last) {
     if (IN_PLACE || !first) v += output1[at];
     if (last) {
         if ((EPILOGUE & EPILOGUE_BIAS) != 0u) v += bias[column];
-        v = activate(vec4(v), ACTIVATION).x;
-        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u && !IN_PLACE) v += residual1[row * p.residual_pitch4 * 4 + column];
+        if ((EPILOGUE & EPILOGUE_KEEP) != 0u) kept1[at] = v;
+        v = before_residual(vec4(v)).x;
+        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u && !IN_PLACE)
+            v = with_residual(vec4(v), vec4(residual1[row * p.residual_pitch4 * 4 + column])).x;
     }
     output1[at] = v;
 }

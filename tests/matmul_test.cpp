@@ -6,6 +6,7 @@
 #include "runtime/error.hpp"
 #include "runtime/ops/matmul.hpp"
 #include "tests/op_test.hpp"
+#include "tools/selftest/reference_backward.hpp"
 
 namespace vkbert::test {
 namespace {
@@ -22,6 +23,7 @@ struct Case {
     float scale = 1;
     uint32_t extra_pitch = 0;            // elements beyond the columns, rounded up to 4, of every matrix
     std::optional<uint32_t> run_time{};  // rows of this run (of M, or K for tn), m or k being the capacity
+    bool kept = false, slope = false;    // slope: at what is the residual else
 };
 
 std::string describe(const Case& c) {
@@ -40,6 +42,7 @@ uint32_t pitch_of(const Case& c, uint32_t columns) {
 /// Inputs, expected output and, per element, how far from it fp32 arithmetic may end.
 struct Expected {
     Matrix a, b, bias, residual, output, tolerance;
+    Matrix before, before_tolerance;  // the activation
 };
 
 Expected expect(const Case& c) {
@@ -51,12 +54,14 @@ Expected expect(const Case& c) {
     e.bias = random_matrix(1, c.n, 3);
     e.residual = random_matrix(m, c.n, 4, c.output_type, 2);
     e.output = reference::matmul(e.a, e.b, c.orientation);
-    e.tolerance = reference::matmul(e.a, e.b, c.orientation, true);
+    e.tolerance = e.before_tolerance = reference::matmul(e.a, e.b, c.orientation, true);
+    e.before = e.output;
     for (uint32_t i = 0; i < m; i++)
         for (uint32_t j = 0; j < c.n; j++) {
             const double x = c.scale * e.output(i, j) + (c.bias ? e.bias(0, j) : 0);
             const double added = c.residual ? e.residual(i, j) : 0;
-            const double value = reference::activation(c.activation, x) + added;
+            const double slope = reference::activation_slope(c.activation, e.residual(i, j));
+            const double value = c.slope ? x * slope : reference::activation(c.activation, x) + added;
             // A sum of K products errs like sqrt(K) roundings of the sum of magnitudes, and the scale and the
             // bias add one rounding each; no activation is steeper than 1.13, and they are good to 4e-7
             // max(1,|x|).
@@ -64,10 +69,13 @@ Expected expect(const Case& c) {
                 std::fabs(c.scale) * e.tolerance(i, j) + (c.bias ? std::fabs(e.bias(0, j)) : 0);
             double tolerance = 1.13 * (std::sqrt(double(k)) + 4) * roundoff(Type::fp32) * magnitude;
             if (c.activation != Activation::none) tolerance += 4e-7 * std::max(1.0, std::fabs(x));
+            if (c.slope) tolerance += 1e-6 * std::fabs(x);  // slopes are good to 1e-6 (activation_test)
             tolerance += roundoff(Type::fp32) * (std::fabs(value) + std::fabs(added));
             if (c.output_type == Type::fp16) tolerance += roundoff(Type::fp16) * std::fabs(value) + 0x1p-25;
             e.output(i, j) = value;
             e.tolerance(i, j) = tolerance;
+            e.before(i, j) = x;
+            e.before_tolerance(i, j) = tolerance + roundoff(c.output_type) * std::fabs(x);
         }
     return e;
 }
@@ -107,6 +115,9 @@ void check(const Case& c, const KernelChoices& choices) {
     ops::MatmulOptions options{.orientation = c.orientation, .activation = c.activation, .scale = c.scale};
     if (c.bias) options.bias = &bias;
     if (c.residual) options.residual = &residual;
+    if (c.slope) options.slope_at = &residual;
+    const Tensor kept = run.output(c_layout.rows, c.n, c.output_type, c_layout.pitch);
+    if (c.kept) options.kept = &kept;
     ops::matmul(run.plan(), "test", output, a, b, options);
     if (forced != choices.end()) {
         for (const Dispatch& dispatch : run.plan().dispatches())
@@ -116,6 +127,9 @@ void check(const Case& c, const KernelChoices& choices) {
     }
     run.execute();
     expect_near(run.result(output), e.output, [&](uint32_t i, uint32_t j) { return e.tolerance(i, j); });
+    if (c.kept)
+        expect_near(run.result(kept), e.before,
+                    [&](uint32_t i, uint32_t j) { return e.before_tolerance(i, j); });
 }
 
 void check_all(const std::vector<Case>& cases) {
@@ -218,6 +232,26 @@ TEST(Matmul, Epilogues) {
                     .in_place = true,
                     .activation = Activation::gelu},
                    {.m = 35, .n = 30, .k = 388, .residual = true, .in_place = true, .scale = 0.125f}}));
+}
+
+/// What training adds: the input of an activation kept, and gradients times the activation's slope.
+TEST(Matmul, KeptInputsAndSlopes) {
+    for (const auto& [type, output] :
+         {std::pair(Type::fp32, Type::fp32), {Type::fp16, Type::fp16}, {Type::fp16, Type::fp32}}) {
+        Case kept{.m = 37, .n = 27, .k = 132, .type = type, .output_type = output};
+        kept.activation = Activation::gelu;
+        kept.bias = kept.kept = true;
+        kept.extra_pitch = 4;
+        Case slope{.m = 37, .n = 27, .k = 260, .orientation = Orientation::nn, .type = type};
+        slope.output_type = output;
+        slope.activation = Activation::gelu;
+        slope.slope = true;
+        check_one_a_shader({kept, slope});
+    }
+    std::vector<Case> slopes;
+    for (uint32_t i = 1; i <= uint32_t(Activation::sigmoid); i++)
+        slopes.push_back({.m = 5, .n = 8, .k = 16, .activation = Activation(i), .slope = true});
+    for (const Case& c : slopes) check(c, {});
 }
 
 TEST(Matmul, RunTimeRows) {

@@ -164,8 +164,8 @@ TEST_P(GradientTest, EqualAutograd) {
 }
 
 /// Variants that this device would not take by itself at these sizes. In fp16 activations and their gradients
-/// are stored with 11 bits: 20 of their roundoffs. ReLU's derivative jumps where a rounded activation is near
-/// zero.
+/// are stored with 11 bits: 32 of their roundoffs, of which lavapipe needs 21. ReLU's derivative jumps where
+/// a rounded activation is near zero.
 TEST_P(GradientTest, EqualAutogradThroughEachVariantOfMatrixProducts) {
     const GoldenGradients golden(GetParam());
     const bool jumps = golden.golden.config.hidden_act == "relu";
@@ -178,7 +178,7 @@ TEST_P(GradientTest, EqualAutogradThroughEachVariantOfMatrixProducts) {
             for (const Precision precision : {Precision::fp32, Precision::fp16}) {
                 if (precision == Precision::fp16 && (!device().capabilities().storage_16bit || jumps))
                     continue;
-                const double tolerance = precision == Precision::fp32 ? 1e-4 : 20 * 0x1p-11;
+                const double tolerance = precision == Precision::fp32 ? 1e-4 : 32 * 0x1p-11;
                 Trained trained(golden, precision, options);
                 EXPECT_NEAR(trained.run(golden.examples), golden.floats("loss")[0], tolerance);
                 expect_gradients(trained, golden, tolerance);

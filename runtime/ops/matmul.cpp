@@ -56,7 +56,7 @@ using enum BindingKind;
 void add_plain(Variants& variants, const Shader& shader) {
     constexpr uint32_t invocations = 64;
     Kernel kernel{"matmul", "plain",       &shader,
-                  {},       {invocations}, {storage, storage, storage, storage, storage, storage}};
+                  {},       {invocations}, {storage, storage, storage, storage, storage, storage, storage}};
     kernel.requirements.invocations = invocations;
     variants.kernels.push_back(std::move(kernel));
     variants.shapes.push_back({Algorithm::plain, 4, 4 * invocations});
@@ -71,7 +71,7 @@ void add_tiled(Variants& variants, const Shader& shader, std::string_view name, 
                   &shader,
                   {},
                   {invocations, tile, tile, bk},
-                  {storage, storage, storage, storage, storage, storage}};
+                  {storage, storage, storage, storage, storage, storage, storage}};
     kernel.requirements.invocations = invocations;
     kernel.requirements.shared_memory = 2 * bk * (tile / 4 + 1) * 16;
     kernel.requirements.registers = registers;
@@ -95,7 +95,7 @@ void add_matrix(Variants& variants, std::string_view name, const MatrixShape& sh
                   &t.shader,
                   {},
                   {invocations, t.tile, t.tile, t.bk, shape.m, shape.n, shape.k},
-                  {storage, storage, storage, storage, storage, storage}};
+                  {storage, storage, storage, storage, storage, storage, storage}};
     const uint32_t along_k = t.tile * (t.bk / 4 + 2), across = t.bk * (t.tile / 4 + 2);
     kernel.requirements.invocations = invocations;
     kernel.requirements.shared_memory = 2 * std::max(along_k, across) * 8 + subgroups * shape.m * shape.n * 4;
@@ -134,7 +134,7 @@ void add_pointer(Variants& variants, const Shader& shader, std::string_view name
                                 &shader,
                                 pointer_requirements,
                                 {columns, rows},
-                                {storage, address, address, storage, storage, storage}});
+                                {storage, address, address, storage, storage, storage, storage}});
     variants.shapes.push_back({Algorithm::pointer, rows, columns});
 }
 
@@ -151,14 +151,14 @@ void add_held(Variants& variants) {
                                 &shaders::matmul_held,
                                 pointer_requirements,
                                 {columns, rows, tiles, held_steps},
-                                {storage, address, address, storage, storage, storage}});
+                                {storage, address, address, storage, storage, storage, storage}});
     variants.shapes.push_back({Algorithm::held, rows * tiles, columns, rows});
 }
 
 void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
     constexpr uint32_t invocations = 8;
     Kernel kernel{"matmul", name,          &shader,
-                  {},       {invocations}, {storage, texel, texel, storage, storage, storage}};
+                  {},       {invocations}, {storage, texel, texel, storage, storage, storage, storage}};
     kernel.requirements = {.invocations = invocations,
                            .min_subgroup_size = 4,
                            .subgroup_quad = true,
@@ -313,10 +313,18 @@ Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor&
     if (const Tensor* bias = options.bias)
         check(bias->type == Type::fp32 && bias->rows == Extent(1u) && bias->columns == d.n, label,
               "bias is (1,N) fp32");
+    const auto like_c = [&](const Tensor& t) {
+        return t.type == c.type && t.rows == c.rows && t.columns == d.n && is_operand(t);
+    };
     if (const Tensor* residual = options.residual)
-        check(residual->type == c.type && residual->rows == c.rows && residual->columns == d.n &&
-                  is_operand(*residual),
-              label, "residual is (M,N), of C's type, its pitch a multiple of 4");
+        check(like_c(*residual), label, "residual is (M,N), of C's type, its pitch a multiple of 4");
+    if (const Tensor* kept = options.kept)
+        check(like_c(*kept) && kept->pitch == c.pitch && kept->storage != c.storage, label,
+              "what is kept is (M,N), of C's type and pitch, elsewhere");
+    if (const Tensor* at = options.slope_at)
+        check(
+            like_c(*at) && at->storage != c.storage && options.residual == nullptr && options.bias == nullptr,
+            label, "slopes are at (M,N), of C's type, elsewhere, without bias and residual");
     return d;
 }
 
@@ -332,12 +340,15 @@ uint32_t epilogue_bits(const Tensor& c, const MatmulOptions& options) {
     return (residual_is_c(c, options) ? EPILOGUE_IN_PLACE : 0) |
            (options.bias != nullptr ? EPILOGUE_BIAS : 0) |
            (options.residual != nullptr ? EPILOGUE_RESIDUAL : 0) |
-           (c.type == Type::fp16 ? EPILOGUE_FP16_OUTPUT : 0) | (c.columns % 4 != 0 ? EPILOGUE_TAIL : 0);
+           (options.slope_at != nullptr ? EPILOGUE_RESIDUAL | EPILOGUE_SLOPE : 0) |
+           (options.kept != nullptr ? EPILOGUE_KEEP : 0) | (c.type == Type::fp16 ? EPILOGUE_FP16_OUTPUT : 0) |
+           (c.columns % 4 != 0 ? EPILOGUE_TAIL : 0);
 }
 
 Work work_of(const Dimensions& d, const Tensor& c, const Tensor& a, const MatmulOptions& options) {
-    const double type_size = size_of(a.type),
-                 c_size = size_of(c.type) * (options.residual != nullptr ? 2 : 1);
+    const int others =
+        (options.residual != nullptr) + (options.kept != nullptr) + (options.slope_at != nullptr);
+    const double type_size = size_of(a.type), c_size = size_of(c.type) * (1 + others);
     Work work;
     if (options.orientation == Orientation::tn) {
         work = {.extent = d.k,
@@ -392,7 +403,9 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
                      uint32_t parts = 1) {
     constexpr uint32_t steps = 32;  // a multiple of every tile's
     const uint32_t k_part = parts == 1 ? d.k.capacity : (d.k.capacity / parts + steps) / steps * steps;
-    const Tensor residual = options.residual != nullptr ? *options.residual : plan.counts();
+    const Tensor residual = options.residual != nullptr   ? *options.residual
+                            : options.slope_at != nullptr ? *options.slope_at
+                                                          : plan.counts();
     const Shape& shape = shape_of(kernel, a.type);
     Dispatch dispatch;
     dispatch.kernel = &kernel;
@@ -404,7 +417,8 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
                          {b},
                          {c, Access::write},
                          {options.bias != nullptr ? *options.bias : plan.counts()},
-                         {residual}};
+                         {residual},
+                         {options.kept != nullptr ? *options.kept : c, Access::write}};
     dispatch.set_push(MatmulPush{d.m.capacity, d.m.symbol, d.k.capacity, d.k.symbol, d.n, a.pitch / 4,
                                  b.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale, k_part});
     dispatch.groups = {Groups{d.n, shape.columns}, Groups{d.m, shape.rows}, Groups{parts}};
@@ -490,7 +504,10 @@ void matmul(Plan& plan, const std::string& label, const Tensor& c, const Tensor&
     for (uint32_t first = 0; first < c.columns; first += most) {
         const uint32_t count = std::min(most, c.columns - first);
         MatmulOptions block = options;
-        Tensor bias, residual;
+        Tensor bias, residual, kept, slope_at;
+        if (options.kept != nullptr) block.kept = &(kept = options.kept->columns_at(first, count));
+        if (options.slope_at != nullptr)
+            block.slope_at = &(slope_at = options.slope_at->columns_at(first, count));
         if (options.bias != nullptr) block.bias = &(bias = options.bias->columns_at(first, count));
         if (options.residual != nullptr)
             block.residual = &(residual = options.residual->columns_at(first, count));

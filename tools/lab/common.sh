@@ -11,11 +11,15 @@ mkdir -p "$LAB"
 LAB=$(cd "$LAB" && pwd -P)
 
 # inside FOLDER PATH... -- COMMAND...: runs COMMAND as root in that Debian folder, with /proc and /dev, and each PATH of this
-# machine visible there, read-only, under the same name. Mounts live in a mount namespace of their own: none is left behind.
+# machine visible there, read-only, under the same name; +PATH also for writing. Mounts live in a mount namespace of their own:
+# none is left behind.
 inside() {
   local folder=$1 paths=()
   shift
-  while [ "$1" != -- ]; do paths+=("$(realpath "$1")"); shift; done
+  while [ "$1" != -- ]; do
+    case $1 in +*) paths+=("+$(realpath "${1#+}")") ;; *) paths+=("$(realpath "$1")") ;; esac
+    shift
+  done
   shift
   # shellcheck disable=SC2016  # expanded inside
   as_root unshare --mount --propagation private bash -c '
@@ -24,9 +28,11 @@ inside() {
     mount -t proc proc "$folder/proc"
     mount --rbind /dev "$folder/dev"
     for ((i = 0; i < count; i++)); do
+      options=remount,bind,ro
+      case $1 in +*) options=remount,bind,rw; set -- "${1#+}" "${@:2}" ;; esac
       if [ -d "$1" ]; then mkdir -p "$folder$1"; else mkdir -p "$(dirname "$folder$1")"; [ -e "$folder$1" ] || touch "$folder$1"; fi
       mount --bind "$1" "$folder$1"
-      mount -o remount,bind,ro "$folder$1"
+      mount -o "$options" "$folder$1"
       shift
     done
     exec chroot "$folder" "$@"' inside "$folder" ${#paths[@]} ${paths[@]+"${paths[@]}"} "$@"
