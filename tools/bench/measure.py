@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,8 @@ PEERS = pathlib.Path("/opt/peers")
 def parser(description):
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--vkbert", default=str(REPOSITORY / "build/release/bin/vkbert"), help="the program to measure")
+    options.add_argument("--vkbert-command", type=shlex.split, metavar="COMMAND",
+                         help="how to start it instead, split as a shell would: a wrapper that enters a folder or sets a driver")
     options.add_argument("--device", default="auto", help="passed to vkbert")
     options.add_argument("--work", type=pathlib.Path, default=pathlib.Path(os.environ.get("TMPDIR", "/tmp")),
                          help="folder for small files made here")
@@ -38,6 +41,36 @@ def run(command, settings=None):
     if result.returncode:
         sys.exit(f"exit code {result.returncode} from: {' '.join(map(str, command))}\n{errors[-3000:]}")
     return result.stdout.decode(), errors, seconds
+
+
+def bench(args, *more):
+    """What `vkbert bench` says of itself, and its standard error (the table of --profile)."""
+    command = [*(args.vkbert_command or [args.vkbert]), "bench", "--device", args.device, *more, "--json"]
+    output, errors, _ = run(command)
+    return json.loads(output), errors
+
+
+def selected_device(args):
+    """The device of `vkbert devices` that the measurements run on."""
+    command = [*(args.vkbert_command or [args.vkbert]), "devices", "--device", args.device, "--json"]
+    devices = json.loads(run(command)[0])["devices"]
+    return next(device for device in devices if device["selected"])
+
+
+def save(path, figures):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def rounds_within(seconds, most):
+    """Round numbers: the first one always, later ones while the longest so far would still end in time."""
+    begin, longest = time.monotonic(), 0
+    for number in range(most):
+        start = time.monotonic()
+        if number and start - begin + longest > seconds:
+            return
+        yield number
+        longest = max(longest, time.monotonic() - start)
 
 
 def alternate(contenders, rounds):
