@@ -1,28 +1,30 @@
 #!/usr/bin/env python3
-"""Time of a batch of mixed lengths (SST-2 dev) against a batch of equal lengths with the same number of tokens,
-alternating in one run.
+"""Batches of mixed lengths against one of equal lengths with as many tokens, and against the same batches padded, in turns.
 
-    python3 tools/bench/no_padding.py --model FOLDER [--sentences 128]
+    python3 tools/bench/no_padding.py [--model FOLDER | --shape base] [--mix sst2|log-normal|both] [--sequences 64]
 
-Passes when the mixed batch takes at most 1.1 times as long: medians over the rounds of each round's fastest step.
+Mixes: sst2, lengths of SST-2's dev set (sst2_dev_lengths.txt); log-normal, 8 to 512 tokens around 64 with a spread of 0.8.
+Passes when a mix reaches 95% of the equal lengths' rate of real tokens: medians over the rounds of each round's fastest step.
+What padding costs is measured beside it: sorted into 8 batches each padded to its longest, and all padded to the longest.
 """
 
-import json
-import os
+import datetime
+import math
 import pathlib
+import random
 import statistics
+import sys
 
+import compare
 import measure
 
+LIMIT = 0.95
+SHORTEST, MIDDLE, LONGEST, SPREAD, SORTED_BATCHES = 8, 64, 512, 0.8, 8
 
-def sst2_lengths(args):
-    """Tokens of the first sentences of SST-2's dev set, by the model's own tokenizer."""
-    lines = (args.data / "sst2/dev.tsv").read_text(encoding="utf-8").split("\n")[1:]
-    texts = [line.split("\t")[0].strip() for line in lines if line][: args.sentences]
-    path = args.work / "no_padding_texts.txt"
-    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
-    output = measure.run([args.vkbert, "tokenize", "--model", args.model, "--input", path])[0]
-    return [len(json.loads(line)["ids"]) for line in output.splitlines()]
+
+def log_normal_lengths(count, seed=1):
+    source = random.Random(seed)
+    return [min(LONGEST, max(SHORTEST, round(source.lognormvariate(math.log(MIDDLE), SPREAD)))) for _ in range(count)]
 
 
 def equal_lengths(lengths):
@@ -31,32 +33,81 @@ def equal_lengths(lengths):
     return [shortest + (i < longer) for i in range(len(lengths))]
 
 
-def main():
+def padded(lengths, batches):
+    """Each length as it is after sorting into so many batches and padding each of them."""
+    ordered, size = sorted(lengths), math.ceil(len(lengths) / batches)
+    return [max(ordered[i - i % size:i - i % size + size]) for i in range(len(ordered))]
+
+
+def batchings(lengths):
+    return {"equal": equal_lengths(lengths), "mixed": lengths,
+            "sorted and padded": padded(lengths, min(SORTED_BATCHES, len(lengths))), "padded": padded(lengths, 1)}
+
+
+def run_mix(args, name, lengths):
+    """Every batching in turns: its padding share and rates of real tokens, and the rate relative to equal lengths."""
+    model = ["--model", args.model] if args.model else ["--shape", args.shape]
+
+    def bench(label, of):
+        path = args.work / f"no_padding_{name}_{label.replace(' ', '_')}.txt"
+        path.write_text("".join(f"{n}\n" for n in of))
+        return lambda: measure.bench(args, *model, "--lengths", path, "--precision", args.precision, "--repeat", args.repeat)[0]
+
+    work = batchings(lengths)
+    calls, lines = {label: bench(label, of) for label, of in work.items()}, {label: [] for label in work}
+    for _ in measure.rounds_within(args.seconds, args.rounds):
+        for label, lines_so_far in measure.alternate(calls, 1).items():
+            lines[label] += lines_so_far
+    runs = {}
+    for label, of in lines.items():
+        seconds = [line["fastest_step"] for line in of]
+        runs[label] = {"padding_share": 1 - sum(lengths) / sum(work[label]), "seconds": seconds, "flops": of[0]["flops"],
+                       "tokens_per_second": sum(lengths) / statistics.median(seconds)}
+    for run in runs.values():
+        run["relative"] = run["tokens_per_second"] / runs["equal"]["tokens_per_second"]
+        run["work"] = run["flops"] / runs["equal"]["flops"]
+    return {"sequences": len(lengths), "tokens": sum(lengths), "shortest": min(lengths), "longest": max(lengths), "runs": runs,
+            "passed": runs["mixed"]["relative"] >= LIMIT}
+
+
+def arguments():
     options = measure.parser(__doc__)
-    options.add_argument("--data", type=pathlib.Path, default=os.environ.get("VKBERT_TEST_DATA"),
-                         help="test data (default: environment variable VKBERT_TEST_DATA)")
-    options.add_argument("--model", required=True, help="the model to run and to tokenize with")
-    options.add_argument("--sentences", type=int, default=128)
+    options.set_defaults(work=measure.REPOSITORY / "build/bench")
+    which = options.add_mutually_exclusive_group()
+    which.add_argument("--model")
+    which.add_argument("--shape", default="base")
+    options.add_argument("--mix", choices=("sst2", "log-normal", "both"), default="both")
+    options.add_argument("--precision", default="fp32")
+    options.add_argument("--sequences", type=int, default=64)
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--repeat", type=int, default=3)
+    options.add_argument("--seconds", type=float, default=1e9, help="for each mix: no further round that would end after this")
+    options.add_argument("--date", default=datetime.date.today().isoformat())
+    options.add_argument("--json", type=pathlib.Path, default=measure.REPOSITORY / "build/bench/padding.json")
     args = options.parse_args()
-    if args.data is None:
-        options.error("no test data: give --data, or set VKBERT_TEST_DATA")
-    args.data = pathlib.Path(args.data)
-    mixed = sst2_lengths(args)
+    args.work.mkdir(parents=True, exist_ok=True)
+    return args
 
-    def bench(name, lengths):
-        path = args.work / f"no_padding_{name}.txt"
-        path.write_text("".join(f"{n}\n" for n in lengths))
-        command = [args.vkbert, "bench", "--model", args.model, "--lengths", path, "--precision", "fp32", "--repeat", 3,
-                   "--device", args.device, "--json"]
-        return lambda: json.loads(measure.run(command)[0])["fastest_step"]
 
-    seconds = measure.alternate({"mixed": bench("mixed", mixed), "equal": bench("equal", equal_lengths(mixed))}, args.rounds)
-    ratio = statistics.median(seconds["mixed"]) / statistics.median(seconds["equal"])
-    measure.report("no padding", {
-        "sequences": len(mixed), "tokens": sum(mixed), "lengths": f"{min(mixed)} to {max(mixed)}",
-        "mixed seconds": measure.spread(seconds["mixed"]), "equal seconds": measure.spread(seconds["equal"]), "ratio": ratio,
-        "padded to the longest it would be": max(mixed) * len(mixed) / sum(mixed)}, ratio <= 1.1)
+def main():
+    args = arguments()
+    device = measure.selected_device(args)
+    mixes = {"sst2": compare.real_lengths(args.sequences), "log-normal": log_normal_lengths(args.sequences)}
+    results = {"measurement": "no padding", "date": args.date, "machine": measure.processor(), "device": device["name"],
+               "driver": f"{device['driver']} {device['driver_info']}", "model": str(args.model or args.shape),
+               "precision": args.precision, "limit": LIMIT, "mixes": {}}
+    for name, lengths in mixes.items():
+        if args.mix not in (name, "both"):
+            continue
+        results["mixes"][name] = mix = run_mix(args, name, lengths)
+        measure.save(args.json, results)
+        print(f"no padding, {name}: {'pass' if mix['passed'] else 'FAIL'}: {mix['sequences']} sequences of {mix['shortest']} to "
+              f"{mix['longest']}, {mix['tokens']} tokens")
+        for label, run in mix["runs"].items():
+            print(f"  {label}: {run['tokens_per_second']:.4g} real tokens/s, {run['relative']:.3f} of equal lengths "
+                  f"(padding {run['padding_share']:.1%}, arithmetic x {run['work']:.3f}), "
+                  f"seconds {measure.spread(run['seconds'])}", flush=True)
+    sys.exit(0 if all(mix["passed"] for mix in results["mixes"].values()) else 1)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -59,8 +60,9 @@ class Vkbert:
                 *(["--train"] if case.train else [])]
 
     def measure(self, case):
-        line = measure.bench(self.args, *self.options(case, self.repeat))[0]
-        return {"seconds": [line["seconds_per_step"]], "fastest": line["fastest_step"], "tokens": line["tokens"],
+        options = self.options(case, self.repeat)
+        line = measure.bench(self.args, *options)[0]
+        return {"command": shlex.join(["vkbert", "bench", *map(str, options)]), "seconds": [line["seconds_per_step"]], "fastest": line["fastest_step"], "tokens": line["tokens"],
                 "flops": line["flops"], "ceiling_flops_per_second": line["ceiling_flops_per_second"],
                 "peak_memory": line["peak_memory"], "variants": line["variants"]}
 
@@ -130,7 +132,8 @@ class Llama:
 
     def measure(self, case):
         line = self.encode(len(case.lengths), case.lengths[0], self.repeat)
-        return {"seconds": [line["seconds_per_step"]], "fastest": line["fastest"], "tokens": case.tokens}
+        return {"command": f"llama_bench {self.models.format(self.kind)} {self.backend} {len(case.lengths)} {case.lengths[0]}",
+                "seconds": [line["seconds_per_step"]], "fastest": line["fastest"], "tokens": case.tokens}
 
 
 class LinePeer:
@@ -171,7 +174,7 @@ class LinePeer:
         if not case.train:
             request["batch_size"] = case.batch_size or len(case.lengths)
         answer = self.ask(request)
-        return {**answer, "fastest": min(answer["seconds"])}
+        return {"command": request["command"], **answer, "fastest": min(answer["seconds"])}
 
     def close(self):
         if self.process and self.process.poll() is None:
