@@ -62,7 +62,8 @@ class Vkbert:
     def measure(self, case):
         options = self.options(case, self.repeat)
         line = measure.bench(self.args, *options)[0]
-        return {"command": shlex.join(["vkbert", "bench", *map(str, options)]), "seconds": [line["seconds_per_step"]], "fastest": line["fastest_step"], "tokens": line["tokens"],
+        return {"command": shlex.join(["vkbert", "bench", *map(str, options)]), "seconds": [line["seconds_per_step"]],
+                "fastest": line["fastest_step"], "tokens": line["tokens"],
                 "flops": line["flops"], "ceiling_flops_per_second": line["ceiling_flops_per_second"],
                 "peak_memory": line["peak_memory"], "variants": line["variants"]}
 
@@ -132,8 +133,8 @@ class Llama:
 
     def measure(self, case):
         line = self.encode(len(case.lengths), case.lengths[0], self.repeat)
-        return {"command": f"llama_bench {self.models.format(self.kind)} {self.backend} {len(case.lengths)} {case.lengths[0]}",
-                "seconds": [line["seconds_per_step"]], "fastest": line["fastest"], "tokens": case.tokens}
+        command = f"llama_bench {self.models.format(self.kind)} {self.backend} {len(case.lengths)} {case.lengths[0]}"
+        return {"command": command, "seconds": [line["seconds_per_step"]], "fastest": line["fastest"], "tokens": case.tokens}
 
 
 class LinePeer:
