@@ -17,6 +17,7 @@ import re
 import shlex
 import statistics
 import sys
+import time
 
 import measure
 import peers
@@ -158,7 +159,7 @@ def arguments():
 
 
 def main():
-    args = arguments()
+    args, begin = arguments(), time.monotonic()
     suite, device = SUITES[args.suite], measure.selected_device(args)
     cases, driver = cases_of(suite), driver_kind(device)
     limits = {key[1:]: limit for key, limit in LIMITS.items() if key[0] == driver and suite.shape == BASE}
@@ -167,16 +168,15 @@ def main():
     results = {"measurement": "compare", "suite": args.suite, "date": args.date, "machine": measure.processor(),
                "device": device["name"], "driver": f"{device['driver']} {device['driver_info']}", "kind": driver,
                "command": shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]]), "shape": suite.shape, "load": []}
-    for number in measure.rounds_within(args.seconds, args.rounds or suite.rounds):
+    if not args.no_profile:
+        results["profiles"] = [systems[0].profile(cases[kind]) for kind in ("forward", "training")]
+    for number in measure.rounds_within(args.seconds - (time.monotonic() - begin), args.rounds or suite.rounds):
         results["load"].append(os.getloadavg()[0])
         for kind, case in cases.items():
             take_turns(case, systems, samples[kind])
         results["rounds"] = number + 1
         results["systems"] = {system.name: {"absent": system.absent, **getattr(system, "about", {})} for system in systems}
         results["cases"] = [summary(kind, case, samples[kind], limits) for kind, case in cases.items()]
-        measure.save(args.json, results)
-    if not args.no_profile:
-        results["profiles"] = [systems[0].profile(cases[kind]) for kind in ("forward", "training")]
         measure.save(args.json, results)
     for system in systems:
         if isinstance(system, peers.LinePeer):

@@ -58,7 +58,7 @@ def run_mix(args, name, lengths):
 
     work = batchings(lengths)
     calls, lines = {label: bench(label, of) for label, of in work.items()}, {label: [] for label in work}
-    for _ in measure.rounds_within(args.seconds, args.rounds):
+    for _ in measure.rounds_within(args.seconds / (2 if args.mix == "both" else 1), args.rounds):
         for label, lines_so_far in measure.alternate(calls, 1).items():
             lines[label] += lines_so_far
     runs = {}
@@ -84,7 +84,7 @@ def arguments():
     options.add_argument("--sequences", type=int, default=64)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--repeat", type=int, default=3)
-    options.add_argument("--seconds", type=float, default=1e9, help="for each mix: no further round that would end after this")
+    options.add_argument("--seconds", type=float, default=1e9, help="no further round that would end after this")
     options.add_argument("--date", default=datetime.date.today().isoformat())
     options.add_argument("--json", type=pathlib.Path, default=measure.REPOSITORY / "build/bench/padding.json")
     args = options.parse_args()

@@ -97,6 +97,18 @@ def padded_batches(lengths, batch_size):
     return batches
 
 
+def timed(step, batches, lengths, warm_up, repeat):
+    """The answer to a command: seconds of each pass over all batches."""
+    seconds = []
+    for index in range(warm_up + repeat):
+        begin = time.perf_counter()
+        for ids, mask in batches:
+            step(ids, mask)
+        if index >= warm_up:
+            seconds.append(time.perf_counter() - begin)
+    return {"seconds": seconds, "tokens": sum(lengths), "padded_tokens": sum(ids.numel() for ids, _ in batches)}
+
+
 class Peer:
     def __init__(self):
         self.model = self.optimizer = None
@@ -115,16 +127,6 @@ class Peer:
     def send(self, tensor):
         return None if tensor is None else tensor.to(self.device, non_blocking=True)
 
-    def timed(self, step, batches, lengths, warm_up, repeat):
-        seconds = []
-        for index in range(warm_up + repeat):
-            begin = time.perf_counter()
-            for ids, mask in batches:
-                step(ids, mask)
-            if index >= warm_up:
-                seconds.append(time.perf_counter() - begin)
-        return {"seconds": seconds, "tokens": sum(lengths), "padded_tokens": sum(ids.numel() for ids, _ in batches)}
-
     def forward(self, lengths, batch_size=0, warm_up=2, repeat=3):
         self.model.eval()
         if self.half and not self.halved:
@@ -135,7 +137,7 @@ class Peer:
             with torch.inference_mode():
                 self.model.pooled(self.send(ids), self.send(mask)).float().cpu()
 
-        return self.timed(step, padded_batches(lengths, batch_size or len(lengths)), lengths, warm_up, repeat)
+        return timed(step, padded_batches(lengths, batch_size or len(lengths)), lengths, warm_up, repeat)
 
     def train(self, lengths, warm_up=2, repeat=3):
         """AdamW with cross entropy; weights and moments stay fp32."""
@@ -161,7 +163,7 @@ class Peer:
             if cuda:
                 torch.cuda.synchronize()
 
-        return self.timed(step, padded_batches(lengths, len(lengths)), lengths, warm_up, repeat)
+        return timed(step, padded_batches(lengths, len(lengths)), lengths, warm_up, repeat)
 
 
 def serve(peer, commands):
