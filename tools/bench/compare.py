@@ -90,10 +90,10 @@ def contenders(args, suite, device):
     kind = {"fp32": "f32", "fp16": "f16"}[suite.precision]
     models, cpu = f"{args.llama_models}/{suite.models}", device["class"] == "cpu"
     shape = ",".join(map(str, suite.shape))
+    beside_cpu = [peers.Llama(args, "cpu", models, kind, suite.repeat, cpu)] if cpu else []
     return [
         peers.Vkbert(args, shape, suite.heavy_repeat if cpu else suite.repeat),
-        peers.Llama(args, "vk", models, kind, suite.heavy_repeat, cpu),
-        peers.Llama(args, "cpu", models, kind, suite.repeat, cpu),
+        peers.Llama(args, "vk", models, kind, suite.heavy_repeat, cpu), *beside_cpu,
         peers.LinePeer("PyTorch", [*args.torch_python, HERE / "torch_peer.py"], suite.shape, suite.precision, suite.repeat, True),
         peers.LinePeer("ONNX Runtime", [*args.torch_python, HERE / "onnx_peer.py"], suite.shape, suite.precision, suite.repeat,
                        False),

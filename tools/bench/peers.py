@@ -15,6 +15,7 @@ import measure
 
 HERE = pathlib.Path(__file__).resolve().parent
 SILENCE = 240  # seconds after which a peer that does not answer counts as absent
+LLAMA_BATCH = 32  # llama.cpp attends over all tokens of a batch and masks the other sequences: larger batches are slower
 
 
 @dataclasses.dataclass
@@ -132,9 +133,10 @@ class Llama:
         return case.equal and not case.train
 
     def measure(self, case):
-        line = self.encode(len(case.lengths), case.lengths[0], self.repeat)
-        command = f"llama_bench {self.models.format(self.kind)} {self.backend} {len(case.lengths)} {case.lengths[0]}"
-        return {"command": command, "seconds": [line["seconds_per_step"]], "fastest": line["fastest"], "tokens": case.tokens}
+        batch, length = min(len(case.lengths), LLAMA_BATCH), case.lengths[0]
+        line = self.encode(batch, length, self.repeat)
+        return {"command": f"llama_bench {self.models.format(self.kind)} {self.backend} {batch} {length}",
+                "seconds": [line["seconds_per_step"]], "fastest": line["fastest"], "tokens": batch * length}
 
 
 class LinePeer:
