@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""torch_peer.py's model in ONNX Runtime: exported once with free sizes, then run. The same commands as there, without `train`.
+"""torch_peer.py's model in ONNX Runtime: exported once with free sizes (torch.onnx, which needs onnx and onnxscript), then run.
+The same commands as there, without `train`.
 
 It runs on CUDA where the runtime has it, else on the CPU, with one thread a processor; with fp16 the exported model is a half.
 """
@@ -37,11 +38,11 @@ class Peer:
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "bert.onnx")
-            sizes = {0: "sequences", 1: "length"}
+            sizes = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
             with torch.inference_mode():
                 torch.onnx.export(model, (torch.ones(2, 16, dtype=torch.long), torch.ones(2, 16, dtype=torch.bool)), path,
-                                  input_names=["ids", "mask"], output_names=["pooled"], opset_version=17, dynamo=False,
-                                  dynamic_axes={"ids": sizes, "mask": sizes, "pooled": {0: "sequences"}})
+                                  input_names=["ids", "mask"], output_names=["pooled"], dynamo=True, verbose=False,
+                                  dynamic_shapes={"ids": sizes, "mask": sizes})
             self.session = onnxruntime.InferenceSession(path, options, providers=providers)
         return {"system": f"ONNX Runtime {onnxruntime.__version__}", "device": self.session.get_providers()[0],
                 "precision": precision, "dropout": 0}
