@@ -174,10 +174,11 @@ def main():
         results["load"].append(os.getloadavg()[0])
         for kind, case in cases.items():
             take_turns(case, systems, samples[kind])
+            results["cases"] = [summary(key, cases[key], of, limits) for key, of in samples.items() if of]
+            results["systems"] = {system.name: {"absent": system.absent, **getattr(system, "about", {})} for system in systems}
+            measure.save(args.json, results)  # what there is, should the time run out
         results["rounds"] = number + 1
-        results["systems"] = {system.name: {"absent": system.absent, **getattr(system, "about", {})} for system in systems}
-        results["cases"] = [summary(kind, case, samples[kind], limits) for kind, case in cases.items()]
-        measure.save(args.json, results)
+    measure.save(args.json, results)
     for system in systems:
         if isinstance(system, peers.LinePeer):
             system.close()
