@@ -213,7 +213,7 @@ def padding_plot(run, into):
                                hollow=label == "mixed", note=f"{name}, {label}")
         rates = {label: f"{one['relative']:.1%}" for label, one in mix["runs"].items()}
         drawing.circle(24, 442 + 18 * index, 6, colour, hollow=True)
-        drawing.text(36, 446 + 18 * index, f"{name}, {mix['sequences']} sequences of {mix['shortest']} to {mix['longest']} tokens: "
+        drawing.text(36, 446 + 18 * index, f"{name}, {mix['sequences']} sequences of {mix['shortest']} to {mix['longest']}: "
                      f"{rates['mixed']} without padding (rings), {rates['sorted and padded']} in sorted padded batches, "
                      f"{rates['padded']} padded", 11.5)
     drawing.save(into / "padding.svg")
