@@ -56,7 +56,7 @@ TEST_F(Cli, WrongUsage) {
     expect_error(run_vkbert({"embed", "a"}), 2, "no model");
     expect_error(run_vkbert({"embed", "--precision", "fp8", "a"}), 2, "--precision");
     expect_error(run_vkbert({"embed", "--model", "/no/such/folder", "a"}), 2, "/no/such/folder");
-    expect_error(run_vkbert({"bench", "matmull"}), 2, "'matmull'; there are matmul, attention, layernorm");
+    expect_error(run_vkbert({"bench", "matmull"}), 2, "'matmull'; there are matmul, matmul-dx, matmul-dw, attention, layernorm");
     expect_error(run_vkbert({"bench", "matmul", "--rows", "0"}), 2, "--rows");
     expect_error(run_vkbert({"bench", "matmul", "--shape", "768"}), 2, "'768'");
     expect_error(run_vkbert({"bench", "matmul", "--lengths", "f"}), 2, "--lengths");

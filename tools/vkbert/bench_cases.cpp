@@ -176,9 +176,19 @@ Cases top_k_cases(const BenchShapes& shapes) {
 }
 
 constexpr BenchKernel kernels[] = {
-    {"matmul", forward_cases},      {"matmul-dx", input_gradient_cases}, {"matmul-dw", weight_gradient_cases},
-    {"attention", attention_cases}, {"layernorm", layernorm_cases},      {"embedding", embedding_cases},
-    {"pool", pool_cases},           {"softmax", softmax_cases},          {"top-k", top_k_cases},
+    {"matmul", forward_cases},
+    {"matmul-dx", input_gradient_cases},
+    {"matmul-dw", weight_gradient_cases},
+    {"attention", attention_cases},
+    {"layernorm", layernorm_cases},
+    {"embedding", embedding_cases},
+    {"pool", pool_cases},
+    {"softmax", softmax_cases},
+    {"adamw", adamw_cases},
+    {"gradient-norm", gradient_norm_cases},
+    {"layernorm-backward", layernorm_backward_cases},
+    {"embedding-backward", embedding_backward_cases},
+    {"top-k", top_k_cases},
 };
 
 }  // namespace

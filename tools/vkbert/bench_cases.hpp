@@ -58,6 +58,12 @@ struct BenchShapes {
     std::optional<Weights> weights;  // B(N,K) of matmul, in place of the model's four
 };
 
+/// Cases of the ops that only training needs (bench_training_cases.cpp).
+std::vector<BenchCase> adamw_cases(const BenchShapes& shapes);
+std::vector<BenchCase> gradient_norm_cases(const BenchShapes& shapes);
+std::vector<BenchCase> layernorm_backward_cases(const BenchShapes& shapes);
+std::vector<BenchCase> embedding_backward_cases(const BenchShapes& shapes);
+
 /// A word that KERNEL may be, and its cases. Errors of `cases` (invalid_argument): shapes that say nothing
 /// about the kernel, or that are too large.
 struct BenchKernel {

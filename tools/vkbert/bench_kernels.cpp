@@ -8,6 +8,7 @@
 
 #include "runtime/buffer.hpp"
 #include "runtime/error.hpp"
+#include "runtime/profiler.hpp"
 #include "runtime/recording.hpp"
 #include "tools/vkbert/inference.hpp"
 #include "tools/vkbert/output.hpp"
@@ -137,12 +138,13 @@ class KernelBench {
 
     void run() {
         const Capabilities& c = device_->capabilities();
+        copy_ = measure_copy_bandwidth(*device_);
         if (!options_.json)
-            output_.write(
-                fmt::format("{}, {} {}; median of {}, * marks what vkbert chooses\n"
-                            "{:18}{:>10}{:>10}{:>10}{:>9}{:>12}{}\n",
-                            c.device_name, c.driver_name, c.driver_info, options_.repeat, "", "ms", "best",
-                            "GFLOP/s", "GB/s", "compile ms", cpu_ ? "  processor ms" : ""));
+            output_.write(fmt::format(
+                "{}, {} {}; copies run at {:.4g} GB/s; median of {}, * marks what vkbert chooses\n"
+                "{:18}{:>10}{:>10}{:>10}{:>9}{:>7}{:>12}{}\n",
+                c.device_name, c.driver_name, c.driver_info, copy_ * 1e-9, options_.repeat, "", "ms", "best",
+                "GFLOP/s", "GB/s", "copy", "compile ms", cpu_ ? "  processor ms" : ""));
         for (const BenchCase& bench_case : cases_) {
             measure(bench_case);
             output_.flush();
@@ -164,7 +166,10 @@ class KernelBench {
     void measure(const BenchCase& c) {
         BenchScene scene(device_->capabilities(), {});
         c.append(scene);
-        const std::string_view chosen = scene.plan.dispatches().front().kernel->name;
+        const std::string_view chosen =
+            std::ranges::find(scene.plan.dispatches(), c.op(), [](const Dispatch& d) {
+                return d.kernel->op;
+            })->kernel->name;
         const CaseMemory memory(*device_, scene);
         const std::vector<const Kernel*> kernels = kernels_of(c);
         PipelineCache pipelines(
@@ -198,7 +203,7 @@ class KernelBench {
         if (cpu_) line.field("processor_milliseconds", times_of(v.processor_seconds).median * 1e3);
         if (v.flops > 0) line.field("gflops", v.flops / time.median * 1e-9);
         if (v.bytes > 0) line.field("gigabytes_per_second", v.bytes / time.median * 1e-9);
-        line.field("compile_seconds", v.compile_seconds);
+        line.field("copy_bytes_per_second", copy_).field("compile_seconds", v.compile_seconds);
         output_.line(line);
     }
 
@@ -207,9 +212,10 @@ class KernelBench {
         const auto rate = [&](double work) {
             return work > 0 ? fmt::format("{:.2f}", work / time.median * 1e-9) : "-";
         };
-        std::string text = fmt::format("{} {:<16}{:>10.3f}{:>10.3f}{:>10}{:>9}{:>12.1f}", chosen ? '*' : ' ',
-                                       v.name, time.median * 1e3, time.best * 1e3, rate(v.flops),
-                                       rate(v.bytes), v.compile_seconds * 1e3);
+        std::string text =
+            fmt::format("{} {:<16}{:>10.3f}{:>10.3f}{:>10}{:>9}{:>6.0f}%{:>12.1f}", chosen ? '*' : ' ',
+                        v.name, time.median * 1e3, time.best * 1e3, rate(v.flops), rate(v.bytes),
+                        100 * v.bytes / time.median / copy_, v.compile_seconds * 1e3);
         if (cpu_) text += fmt::format("{:>14.3f}", times_of(v.processor_seconds).median * 1e3);
         output_.write(text + '\n');
     }
@@ -219,7 +225,8 @@ class KernelBench {
     const KernelChoices forced_;
     const std::vector<BenchCase> cases_;
     const std::unique_ptr<Device> device_;
-    const bool cpu_;  // then what a busy machine does not change is told too: the processor's time
+    const bool cpu_;   // then what a busy machine does not change is told too: the processor's time
+    double copy_ = 0;  // bytes a second
     ResultWriter output_;
 };
 
