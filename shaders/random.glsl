@@ -21,11 +21,14 @@ uvec4 dropout_bytes(uvec4 state, uint site, uint row, uint block) {
     return philox4x32_7(uvec4(block, row, site, state.z), state.xy);
 }
 
-// What four columns with the bytes of `word` are multiplied by: 0, or 256 / kept where the byte is less than kept
-// (1 to 256).
-vec4 dropout_factors(uint word, uint kept) {
+// Whether the four columns with the bytes of `word` are kept: where the byte is less than kept (1 to 256).
+bvec4 dropout_keeps(uint word, uint kept) {
     const uvec4 bytes = (uvec4(word) >> uvec4(0, 8, 16, 24)) & 255u;
-    return mix(vec4(0), vec4(256.0 / float(kept)), lessThan(bytes, uvec4(kept)));
+    return lessThan(bytes, uvec4(kept));
+}
+// What they are multiplied by: 0, or 256 / kept.
+vec4 dropout_factors(uint word, uint kept) {
+    return mix(vec4(0), vec4(256.0 / float(kept)), dropout_keeps(word, kept));
 }
 
 #endif

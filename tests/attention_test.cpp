@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>
 #include <set>
 
+#include "runtime/ops/attention.hpp"
+#include "runtime/ops/tables.hpp"
 #include "tests/attention_lists.hpp"
 #include "tests/op_test.hpp"
 #include "tools/selftest/reference_random.hpp"
@@ -25,6 +28,13 @@ struct Case {
     float dropout = 0;
 };
 
+/// Whether the forced variant is one for these heads and this type.
+bool concerns(const KernelChoices& choices, const Case& c) {
+    const auto table = ops::attention_forward_kernels(c.type);
+    const auto kernel = std::ranges::find(table, choices.at("attention_forward"), &Kernel::name);
+    return kernel != table.end() && ops::supports_attention(*kernel, c.head_size);
+}
+
 void run_case(const Case& c) {
     const std::vector<uint32_t> offsets = offsets_of(c.lengths);
     const uint32_t tokens = offsets.back(), hidden = c.heads * c.head_size;
@@ -35,8 +45,13 @@ void run_case(const Case& c) {
     const std::vector<uint32_t> state{17, 18, 19, 0};
     const reference::DropoutMask mask{c.dropout, 5, {17, 18, 19, 0}};
     const reference::Attention expected = reference::attention(qkv, offsets, c.heads, c.causal, &mask);
+    Matrix magnitudes = qkv;
+    for (uint32_t row = 0; row < tokens; row++)
+        for (uint32_t i = 2 * hidden; i < 3 * hidden; i++) magnitudes(row, i) = std::fabs(qkv(row, i));
+    const Matrix terms = reference::attention(magnitudes, offsets, c.heads, c.causal, &mask).output;
     const std::vector<ops::AttentionTile> tiles = ops::attention_tiles(offsets);
     for_each_variant("attention_forward", [&](const KernelChoices& choices) {
+        if (!concerns(choices, c)) return;
         OpRun run(choices);
         Extent rows = tokens, tile_rows = uint32_t(tiles.size());
         if (c.spare_rows != 0) {
@@ -52,13 +67,18 @@ void run_case(const Case& c) {
         Tensor logsumexp;
         if (c.keep) options.logsumexp = &(logsumexp = run.output(rows, c.heads));
         ops::attention_forward(run.plan(), "test", output, input, list, options);
+        EXPECT_EQ(run.plan().dispatches().front().kernel->name, choices.at("attention_forward"));
         run.execute();
+        // On matrix cores the weights are rounded to fp16.
+        const bool matrices = run.plan().dispatches().front().kernel->requirements.matrix.m != 0;
+        const double weight = matrices ? roundoff(Type::fp16) : 0;
         // A score is a sum of head_size products and a power of two; the error of a weight is that of its
         // score.
         const double score = c.magnitude * c.magnitude * std::sqrt(double(c.head_size)) + 8;
         const double single = 16 * roundoff(Type::fp32) * score * std::max(c.magnitude, 1.0);
         expect_near(run.result(output), expected.output, [&](uint32_t row, uint32_t column) {
-            return single + roundoff(c.type) * std::fabs(expected.output(row, column));
+            return single + weight * terms(row, column) +
+                   roundoff(c.type) * std::fabs(expected.output(row, column));
         });
         if (c.keep)
             expect_near(run.result(logsumexp), expected.logsumexp,

@@ -17,32 +17,62 @@ VKBERT_DECLARE_SHADER(attention_forward_texel_fp32)
 VKBERT_DECLARE_SHADER(attention_forward_texel_fp16)
 VKBERT_DECLARE_SHADER(attention_forward_pointer_fp32)
 VKBERT_DECLARE_SHADER(attention_forward_pointer_fp16)
+#ifdef VKBERT_COOPERATIVE_MATRIX
+VKBERT_DECLARE_SHADER(attention_forward_matrix)
+#endif
 
 namespace vkbert::ops {
 namespace {
 
 using enum BindingKind;
 
-std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled) {
+#ifdef VKBERT_COOPERATIVE_MATRIX
+constexpr uint32_t matrix_keys = 32;
+
+/// Of shaders/attention_forward_matrix.comp, for the widest heads.
+uint32_t matrix_shared_memory(const AttentionMatrices& matrices) {
+    const uint32_t rows = matrices.subgroups * matrices.shape.m;
+    return std::max(2 * matrix_keys, rows) * (attention_most_matrix_head / 4 + 2) * 8 +
+           rows * (matrix_keys / 4 + 1) * 16 + rows * (matrix_keys / 4 + 2) * 8;
+}
+
+void add_matrices(std::vector<Kernel>& kernels) {
+    for (const AttentionMatrices& matrices : attention_matrices)
+        kernels.push_back(attention_matrix_kernel("attention_forward", matrices,
+                                                  shaders::attention_forward_matrix,
+                                                  matrix_shared_memory(matrices), 6));
+}
+#else
+constexpr uint32_t matrix_keys = 0;
+void add_matrices(std::vector<Kernel>&) {}
+#endif
+
+std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled,
+                                 bool matrices = false) {
     const std::string_view op = "attention_forward";
-    return {{.op = op,
-             .name = "pointer",
-             .shader = &pointer,
-             .requirements = attention_pointer_needs,
-             .constants = {attention_pointer_needs.invocations},
-             .bindings = {storage, storage, storage, storage, storage, storage, address}},
-            {.op = op,
-             .name = "texel",
-             .shader = &texels,
-             .requirements = attention_texel_needs,
-             .constants = {attention_texel_needs.invocations},
-             .bindings = {storage, storage, texel, storage, storage, storage}},
-            {.op = op,
-             .name = "tiled",
-             .shader = &tiled,
-             .requirements = {.invocations = 64, .shared_memory = attention_least_shared_memory},
-             .constants = {64},
-             .bindings = {storage, storage, storage, storage, storage, storage}}};
+    std::vector<Kernel> kernels;
+    if (matrices) add_matrices(kernels);
+    const Kernel others[] = {
+        {.op = op,
+         .name = "pointer",
+         .shader = &pointer,
+         .requirements = attention_pointer_needs,
+         .constants = {attention_pointer_needs.invocations},
+         .bindings = {storage, storage, storage, storage, storage, storage, address}},
+        {.op = op,
+         .name = "texel",
+         .shader = &texels,
+         .requirements = attention_texel_needs,
+         .constants = {attention_texel_needs.invocations},
+         .bindings = {storage, storage, texel, storage, storage, storage}},
+        {.op = op,
+         .name = "tiled",
+         .shader = &tiled,
+         .requirements = {.invocations = 64, .shared_memory = attention_least_shared_memory},
+         .constants = {64},
+         .bindings = {storage, storage, storage, storage, storage, storage}}};
+    kernels.insert(kernels.end(), std::begin(others), std::end(others));
+    return kernels;
 }
 
 /// Keys per block of the tiled variant: the most that fit the shared memory (see attention_forward.comp).
@@ -65,11 +95,65 @@ std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size, uin
                                    const AttentionOptions& options) {
     std::vector<uint32_t> constants{head_size, uint32_t(options.causal),
                                     uint32_t(options.logsumexp != nullptr), kept};
-    if (kernel.requirements.shared_memory > 0) constants.push_back(tiled_keys(head_size, kept < 256));
+    if (kernel.requirements.matrix.m != 0) {
+        const std::vector<uint32_t> matrices = attention_matrix_constants(kernel);
+        constants.push_back(matrix_keys);
+        constants.insert(constants.end(), matrices.begin(), matrices.end());
+    } else if (kernel.requirements.shared_memory > 0) {
+        constants.push_back(tiled_keys(head_size, kept < 256));
+    }
     return constants;
 }
 
 }  // namespace
+
+Kernel attention_matrix_kernel(std::string_view op, const AttentionMatrices& matrices, const Shader& shader,
+                               uint32_t shared_memory, size_t bindings) {
+    const uint32_t invocations = matrices.subgroups * matrices.subgroup_size;
+    return {.op = op,
+            .name = matrices.name,
+            .shader = &shader,
+            .requirements = {.invocations = invocations,
+                             .shared_memory = shared_memory,
+                             .min_subgroup_size = 4,
+                             .subgroup_arithmetic = true,
+                             .subgroup_shuffle = true,
+                             .matrix = matrices.shape},
+            .constants = {invocations},
+            .bindings = std::vector<BindingKind>(bindings, storage),
+            .required_subgroup_size = matrices.subgroup_size};
+}
+
+std::vector<uint32_t> attention_matrix_constants(const Kernel& kernel) {
+    const MatrixShape& shape = kernel.requirements.matrix;
+    return {shape.m, kernel.requirements.invocations / kernel.required_subgroup_size, shape.m, shape.n,
+            shape.k};
+}
+
+bool supports_attention(const Kernel& kernel, uint32_t head_size) {
+    return kernel.requirements.matrix.m == 0 ||
+           (head_size % 16 == 0 && head_size <= attention_most_matrix_head);
+}
+
+const Kernel& choose_attention(const Plan& plan, std::span<const Kernel> (*kernels)(Type), Type type,
+                               const std::vector<Binding>& bindings, uint32_t head_size) {
+    std::span<const Kernel> table = kernels(type);
+    const Capabilities& capabilities = plan.capabilities();
+    const auto choice = plan.choices().find(table.front().op);
+    const auto has = [&](Type t) {
+        return std::ranges::find(kernels(t), choice->second, &Kernel::name) != kernels(t).end();
+    };
+    const Type other = type == Type::fp16 ? Type::fp32 : Type::fp16;
+    if (choice != plan.choices().end() && (has(type) || !has(other))) {
+        const Kernel* forced = forced_kernel(table, capabilities, plan.choices());
+        if (supports_attention(*forced, head_size)) return *forced;
+    }
+    for (; table.front().requirements.matrix.m != 0; table = table.subspan(1))
+        if (capabilities.device_class != DeviceClass::cpu && satisfies(capabilities, table.front()) &&
+            supports_attention(table.front(), head_size))
+            return table.front();
+    return first_fitting(capabilities, table, bindings);
+}
 
 void check_attention(const std::string& label, std::string_view op, const Tensor& output, const Tensor& qkv,
                      const Tensor& tiles, uint32_t heads) {
@@ -102,7 +186,7 @@ std::span<const Kernel> attention_forward_kernels(Type type) {
                      shaders::attention_forward_fp32);
     static const std::vector<Kernel> fp16 =
         make_kernels(shaders::attention_forward_pointer_fp16, shaders::attention_forward_texel_fp16,
-                     shaders::attention_forward_fp16);
+                     shaders::attention_forward_fp16, true);
     return type == Type::fp16 ? fp16 : fp32;
 }
 
@@ -143,7 +227,8 @@ void attention_forward(Plan& plan, const std::string& label, const Tensor& outpu
         {output, Access::write},
         options.logsumexp != nullptr ? Binding{*options.logsumexp, Access::write} : Binding{plan.counts()},
         {kept < 256 ? options.dropout->state : plan.counts()}};
-    const Kernel& kernel = choose_fitting(plan, attention_forward_kernels(qkv.type), dispatch.bindings);
+    const Kernel& kernel =
+        choose_attention(plan, attention_forward_kernels, qkv.type, dispatch.bindings, head_size);
     dispatch.kernel = &kernel;
     dispatch.constants = constants_of(kernel, head_size, kept, options);
     if (kernel.bindings.back() == address) dispatch.bindings.push_back({qkv});

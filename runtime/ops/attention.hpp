@@ -16,6 +16,31 @@ inline constexpr Requirements attention_texel_needs{
 /// Of a tiled variant on every Vulkan device.
 inline constexpr uint32_t attention_least_shared_memory = 16384;
 
+/// How a variant on matrix cores cuts its rows: a subgroup owns as many as a matrix has.
+struct AttentionMatrices {
+    std::string_view name;
+    MatrixShape shape;
+    uint32_t subgroup_size, subgroups;
+};
+/// Shapes as drivers have them: NVIDIA and AMD (RDNA 3 on) 16 x 16 x 16, Intel (Xe2) 8 x 16 x 16, llvmpipe 8
+/// x 8 x 8.
+inline constexpr AttentionMatrices attention_matrices[] = {
+    {"matrix_16", {16, 16, 16}, 32, 4}, {"matrix_8x16", {8, 16, 16}, 16, 8}, {"matrix_8", {8, 8, 8}, 8, 4}};
+/// Of the variants on matrix cores.
+inline constexpr uint32_t attention_most_matrix_head = 128;
+
+Kernel attention_matrix_kernel(std::string_view op, const AttentionMatrices& matrices, const Shader& shader,
+                               uint32_t shared_memory, size_t bindings);
+/// The constants OWN, SUBGROUPS, MM, MN and MK of such a variant.
+std::vector<uint32_t> attention_matrix_constants(const Kernel& kernel);
+
+/// Whether a variant can do heads of this size on a device that satisfies its requirements.
+bool supports_attention(const Kernel& kernel, uint32_t head_size);
+/// The forced variant where it can do these heads (of a pass with both types, what is forced may be one of
+/// the other type's alone), else the best. Matrices are for GPUs alone, unless forced.
+const Kernel& choose_attention(const Plan& plan, std::span<const Kernel> (*kernels)(Type), Type type,
+                               const std::vector<Binding>& bindings, uint32_t head_size);
+
 /// Checks output (T,H), qkv (T,3H), tiles, the number of heads and their size. Throws invalid_argument naming
 /// the label and the op.
 void check_attention(const std::string& label, std::string_view op, const Tensor& output, const Tensor& qkv,

@@ -49,14 +49,19 @@ static bool fits(const Capabilities& capabilities, const Kernel& kernel,
     return true;
 }
 
+const Kernel& first_fitting(const Capabilities& capabilities, std::span<const Kernel> table,
+                            const std::vector<Binding>& bindings) {
+    while (true) {  // choose_kernel throws when nothing is left
+        const Kernel& kernel = choose_kernel(table, capabilities, {});
+        if (fits(capabilities, kernel, bindings)) return kernel;
+        table = table.subspan(size_t(&kernel - table.data()) + 1);
+    }
+}
+
 const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
                              const std::vector<Binding>& bindings) {
     if (const Kernel* forced = forced_kernel(table, plan.capabilities(), plan.choices())) return *forced;
-    while (true) {  // choose_kernel throws when nothing is left
-        const Kernel& kernel = choose_kernel(table, plan.capabilities(), {});
-        if (fits(plan.capabilities(), kernel, bindings)) return kernel;
-        table = table.subspan(size_t(&kernel - table.data()) + 1);
-    }
+    return first_fitting(plan.capabilities(), table, bindings);
 }
 
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,

@@ -34,6 +34,9 @@ struct RowBlock {
 /// offset that every device can bind. One block when it fits as it is.
 std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t rows);
 
+/// The first variant that the device can run and whose texel buffers hold the tensors bound to it.
+const Kernel& first_fitting(const Capabilities& capabilities, std::span<const Kernel> table,
+                            const std::vector<Binding>& bindings);
 /// The forced variant, or the first that the device can run and whose texel buffers hold the tensors bound to
 /// it.
 const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
