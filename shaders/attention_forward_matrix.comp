@@ -17,11 +17,11 @@
 #define FP16
 #include "shaders/common.glsl"
 layout(constant_id = 5) const uint KEYS = 32;  // of a block: a multiple of 16 * LANES
-layout(constant_id = 6) const uint OWN = 16;   // query rows a subgroup
-layout(constant_id = 7) const uint SUBGROUPS = 4;
-layout(constant_id = 8) const uint MM = 16;
-layout(constant_id = 9) const uint MN = 16;
-layout(constant_id = 10) const uint MK = 16;
+layout(constant_id = 6) const uint SUBGROUPS = 4;
+layout(constant_id = 7) const uint MM = 16;
+layout(constant_id = 8) const uint MN = 16;
+layout(constant_id = 9) const uint MK = 16;
+layout(constant_id = 10) const uint ACROSS = 0;  // values are turned round on their way into shared memory
 #include "shaders/attention.glsl"
 #include "shaders/attention_forward.glsl"
 #include "shaders/attention_matrix.glsl"
@@ -29,35 +29,59 @@ layout(constant_id = 10) const uint MK = 16;
 const float HIGHEST = 15, USUAL = 8;  // logarithms of the largest weight: at most, and when the reference is set
 
 const uint CHUNK = KEYS / LANES, CHUNK4 = CHUNK / 4;                // keys of a row that one invocation weighs
-const uint SCORE_STRIDE = KEYS / 4 + 1, WEIGHT_STRIDE = KEYS / 4 + 2;
-const uint SCORES = MN < 16 ? MN : KEYS, WEIGHTS = MN < 16 ? MK : KEYS;  // keys at a time: llvmpipe compiles for ever else
+const uint SCORE_STRIDE = KEYS / 4 + 1, WEIGHTS_AT = KEYS / 8;      // of a row; its weights follow where scores were
+const uint VALUE_STRIDE = KEYS / 4 + 2;                             // of a column of values
+// Unrolled but where matrices have few rows: there it spills (Xe2), and takes llvmpipe for ever to compile.
+#define FOR_KEYS(K, STEP)                                                                    \
+    [[dont_unroll]] for (uint K##0 = 0; K##0 < KEYS; K##0 += MM < 16 ? STEP : KEYS)         \
+        [[unroll]] for (uint K = K##0; K < K##0 + (MM < 16 ? STEP : KEYS); K += STEP)
+const bool AHEAD = MM == 16;  // whether the next block is on its way in registers
 const uint PIECES = KEYS * HEAD4 / LOCAL_SIZE;                      // of a block of keys that one invocation copies
 
 layout(std430, binding = 2) readonly buffer Qkv { uvec2 qkv[]; };
 layout(push_constant) uniform Push { AttentionForwardPush p; };
 
-shared uvec2 rows[(2 * KEYS > ROWS ? 2 * KEYS : ROWS) * STRIDE];  // keys, then values; before them all queries
-shared vec4 scores[ROWS * SCORE_STRIDE];                          // also factors of rows
-shared uvec2 weights[ROWS * WEIGHT_STRIDE];
+const uint VALUES_AT = KEYS * STRIDE, BLOCK = VALUES_AT + (ACROSS != 0 ? HEAD_SIZE * VALUE_STRIDE : KEYS * STRIDE);
+shared uvec2 rows[BLOCK > ROWS * STRIDE ? BLOCK : ROWS * STRIDE];  // keys, then values; before them all queries
+// Then, of a row: factors (fp32) in the first half, weights (fp16) in the second.
+shared vec4 scores[ROWS * SCORE_STRIDE];
 
 uvec2 next[2 * PIECES];
 
+// Which key of a block and which piece of its row the i-th piece of this invocation is. Where values are turned round, every
+// second piece is that of the key after; four such pairs, then eight pieces of one row are a subgroup's.
+uvec2 piece_of(uint i) {
+    if (ACROSS == 0u) {
+        const uint piece = i * LOCAL_SIZE + gl_LocalInvocationID.x;
+        return uvec2(piece / HEAD4, piece % HEAD4);
+    }
+    const uint pair = i / 2 * LOCAL_SIZE + gl_LocalInvocationID.x;
+    return uvec2(8 * (pair / (4 * HEAD4)) + 2 * (pair % 4) + i % 2, pair / 4 % HEAD4);
+}
 void fetch(Tile t, Head h, uint first) {
     [[unroll]] for (uint i = 0; i < PIECES; i++) {
-        const uint piece = i * LOCAL_SIZE + gl_LocalInvocationID.x;
-        const uint row = t.first + min(first + piece / HEAD4, t.keys - 1);  // beyond the end the last, with no weight
-        const uint key = row * p.qkv_pitch4 + p.hidden4 + head_word(h, piece % HEAD4);
+        const uvec2 piece = piece_of(i);
+        const uint row = t.first + min(first + piece.x, t.keys - 1);  // beyond the end the last, with no weight
+        const uint key = row * p.qkv_pitch4 + p.hidden4 + head_word(h, piece.y);
         next[i] = qkv[key];
         next[PIECES + i] = qkv[key + p.hidden4];
     }
 }
 void place() {
     [[unroll]] for (uint i = 0; i < PIECES; i++) {
-        const uint piece = i * LOCAL_SIZE + gl_LocalInvocationID.x;
-        const uint at = piece / HEAD4 * STRIDE + piece % HEAD4;
-        rows[at] = next[i];
-        rows[KEYS * STRIDE + at] = next[PIECES + i];
+        const uvec2 piece = piece_of(i);
+        rows[piece.x * STRIDE + piece.y] = next[i];
+        if (ACROSS == 0u) rows[VALUES_AT + piece.x * STRIDE + piece.y] = next[PIECES + i];
     }
+    if (ACROSS != 0u)
+        [[unroll]] for (uint i = 0; i < PIECES; i += 2) {
+            const uvec2 piece = piece_of(i), even = next[PIECES + i], odd = next[PIECES + i + 1];
+            const uint at = VALUES_AT + 4 * piece.y * VALUE_STRIDE + piece.x / 4, half_piece = piece.x / 2 % 2;
+            rows[at][half_piece] = bitfieldInsert(even.x, odd.x, 16, 16);
+            rows[at + VALUE_STRIDE][half_piece] = bitfieldInsert(odd.x, even.x >> 16, 0, 16);
+            rows[at + 2 * VALUE_STRIDE][half_piece] = bitfieldInsert(even.y, odd.y, 16, 16);
+            rows[at + 3 * VALUE_STRIDE][half_piece] = bitfieldInsert(odd.y, even.y >> 16, 0, 16);
+        }
 }
 void place_queries(Tile t, Head h) {
     for (uint i = gl_LocalInvocationID.x; i < ROWS * HEAD4; i += LOCAL_SIZE)
@@ -89,14 +113,17 @@ void write_factor(Row r, float factor) {
         [[unroll]] for (uint i = 0; i < MN / 4; i++) scores[r.index * SCORE_STRIDE + i] = vec4(factor);
 }
 
-// Makes weights of the scores of keys [first, first + KEYS); whether some reference of the subgroup has risen, and the
-// factors are in place of the scores.
+vec4 s[CHUNK4];  // scores, of this invocation's chunk of a row
+
+void read_scores(Row r) {
+    [[unroll]] for (uint i = 0; i < CHUNK4; i++) s[i] = scores[r.index * SCORE_STRIDE + r.chunk * CHUNK4 + i] * p.scale;
+}
+// Writes weights of the scores of keys [first, first + KEYS). Whether some reference of the subgroup has risen, and factors
+// are written as well.
 bool weigh(Head h, inout Row r, uint first) {
-    vec4 s[CHUNK4];
     float largest = MASKED;
     [[unroll]] for (uint i = 0; i < CHUNK4; i++) {
         const uint key = first + r.chunk * CHUNK + 4 * i;
-        s[i] = scores[r.index * SCORE_STRIDE + r.chunk * CHUNK4 + i] * p.scale;
         s[i] = mix(vec4(MASKED), s[i], lessThan(uvec4(key) + uvec4(0, 1, 2, 3), uvec4(r.seen)));
         largest = max(max(largest, max(s[i].x, s[i].y)), max(s[i].z, s[i].w));
     }
@@ -117,8 +144,10 @@ bool weigh(Head h, inout Row r, uint first) {
                 bytes = attention_dropout_bytes(h, p.dropout_site, r.packed, first + r.chunk * CHUNK + 4 * i);
             weight = mix(vec4(0), weight, dropout_keeps(bytes[i % 4], KEPT));
         }
-        weights[r.index * WEIGHT_STRIDE + r.chunk * CHUNK4 + i] = pack_halves(weight);
+        s[i].xy = uintBitsToFloat(pack_halves(weight));
     }
+    [[unroll]] for (uint i = 0; i < CHUNK4; i += 2)
+        scores[r.index * SCORE_STRIDE + WEIGHTS_AT + (r.chunk * CHUNK4 + i) / 2] = vec4(s[i].xy, s[i + 1].xy);
     return rises;
 }
 
@@ -133,7 +162,8 @@ void finish_row(Tile t, Head h, Row r) {
 }
 // Stores MN columns of the subgroup's rows, from vec4 `column4` of the head on, from where its scores were.
 void store_columns(Tile t, Head h, uint own, uint column4) {
-    for (uint at = gl_SubgroupInvocationID; at < OWN * MN / 4; at += gl_SubgroupSize) {
+    [[unroll]] for (uint round = 0; round < MM * MN / 4; round += LOCAL_SIZE / SUBGROUPS) {
+        const uint at = round + gl_SubgroupInvocationID;
         const uint row = own + at / (MN / 4), i = at % (MN / 4);
         if (row < t.rows)
             store_output(h, (t.row + row) * p.output_pitch4, column4 + i, scores[row * SCORE_STRIDE + i]);
@@ -144,67 +174,63 @@ void main() {
     Tile t = tiles[gl_WorkGroupID.x];
     if (!first_of_group(t)) return;
     const Head h = head_of(gl_WorkGroupID.y);
-    const uint own = gl_SubgroupID * OWN;
+    const uint own = gl_SubgroupID * MM;
     Row r = row_of(t, own + gl_SubgroupInvocationID / LANES, gl_SubgroupInvocationID % LANES);
     const uint keys = keys_of(t);
-    const uint seen = own >= t.rows ? 0 : CAUSAL != 0u ? min(keys, t.row - t.first + own + OWN) : keys;  // by the subgroup
-    fetch(t, h, 0);
+    const uint seen = own >= t.rows ? 0 : CAUSAL != 0u ? min(keys, t.row - t.first + own + MM) : keys;  // by the subgroup
+    if (AHEAD) fetch(t, h, 0);
     place_queries(t, h);
     barrier();
-    OPERAND_A q[BLOCKS * DEPTHS];
-    [[unroll]] for (uint i = 0; i < BLOCKS * DEPTHS; i++)
-        coopMatLoad(q[i], rows, (own + i / DEPTHS * MM) * STRIDE + i % DEPTHS * (MK / 4), STRIDE, ROW_MAJOR);
-    SUMS o[BLOCKS * WIDTHS], factor[BLOCKS];
-    [[unroll]] for (uint i = 0; i < BLOCKS * WIDTHS; i++) o[i] = SUMS(0.0);
+    OPERAND_A q[DEPTHS];
+    [[unroll]] for (uint d = 0; d < DEPTHS; d++) coopMatLoad(q[d], rows, own * STRIDE + d * (MK / 4), STRIDE, ROW_MAJOR);
+    SUMS o[WIDTHS], factor;
+    [[unroll]] for (uint j = 0; j < WIDTHS; j++) o[j] = SUMS(0.0);
 
     for (uint first = 0; first < keys; first += KEYS) {
         const bool meets = first < seen;
         barrier();
+        if (!AHEAD) fetch(t, h, first);
         place();
         barrier();
-        if (first + KEYS < keys) fetch(t, h, first + KEYS);
+        if (AHEAD && first + KEYS < keys) fetch(t, h, first + KEYS);
         if (meets)
-            [[dont_unroll]] for (uint keys4 = 0; keys4 < KEYS; keys4 += SCORES)
-            [[unroll]] for (uint k = keys4; k < keys4 + SCORES; k += MN) {
-                SUMS s[BLOCKS];
-                [[unroll]] for (uint i = 0; i < BLOCKS; i++) s[i] = SUMS(0.0);
+            FOR_KEYS(k, MN) {
+                SUMS s = SUMS(0.0);
                 [[unroll]] for (uint d = 0; d < DEPTHS; d++) {
                     OPERAND_B key;
                     coopMatLoad(key, rows, k * STRIDE + d * (MK / 4), STRIDE, COLUMN_MAJOR);
-                    [[unroll]] for (uint i = 0; i < BLOCKS; i++) s[i] = coopMatMulAdd(q[i * DEPTHS + d], key, s[i]);
+                    s = coopMatMulAdd(q[d], key, s);
                 }
-                [[unroll]] for (uint i = 0; i < BLOCKS; i++)
-                    coopMatStore(s[i], scores, (own + i * MM) * SCORE_STRIDE + k / 4, SCORE_STRIDE, ROW_MAJOR);
+                coopMatStore(s, scores, own * SCORE_STRIDE + k / 4, SCORE_STRIDE, ROW_MAJOR);
             }
+        fence();
+        if (meets) read_scores(r);
         fence();
         const bool rises = meets && weigh(h, r, first);
         fence();
-        if (rises)
-            [[unroll]] for (uint i = 0; i < BLOCKS; i++) {
-                coopMatLoad(factor[i], scores, (own + i * MM) * SCORE_STRIDE, SCORE_STRIDE, ROW_MAJOR);
-                [[unroll]] for (uint j = 0; j < WIDTHS; j++) o[i * WIDTHS + j] *= factor[i];
-            }
+        if (rises) {
+            coopMatLoad(factor, scores, own * SCORE_STRIDE, SCORE_STRIDE, ROW_MAJOR);
+            [[unroll]] for (uint j = 0; j < WIDTHS; j++) o[j] *= factor;
+        }
         if (meets)
-            [[dont_unroll]] for (uint keys4 = 0; keys4 < KEYS; keys4 += WEIGHTS)
-            [[unroll]] for (uint k = keys4; k < keys4 + WEIGHTS; k += MK) {
-                OPERAND_A w[BLOCKS];
-                [[unroll]] for (uint i = 0; i < BLOCKS; i++)
-                    coopMatLoad(w[i], weights, (own + i * MM) * WEIGHT_STRIDE + k / 4, WEIGHT_STRIDE, ROW_MAJOR);
+            FOR_KEYS(k, MK) {
+                OPERAND_A weight;
+                coopMatLoad(weight, scores, own * SCORE_STRIDE + WEIGHTS_AT + k / 8, SCORE_STRIDE, ROW_MAJOR);
                 [[unroll]] for (uint j = 0; j < WIDTHS; j++) {
                     OPERAND_B value;
-                    coopMatLoad(value, rows, (KEYS + k) * STRIDE + j * (MN / 4), STRIDE, ROW_MAJOR);
-                    [[unroll]] for (uint i = 0; i < BLOCKS; i++)
-                        o[i * WIDTHS + j] = coopMatMulAdd(w[i], value, o[i * WIDTHS + j]);
+                    if (ACROSS != 0u)
+                        coopMatLoad(value, rows, VALUES_AT + j * MN * VALUE_STRIDE + k / 4, VALUE_STRIDE, COLUMN_MAJOR);
+                    else
+                        coopMatLoad(value, rows, VALUES_AT + k * STRIDE + j * (MN / 4), STRIDE, ROW_MAJOR);
+                    o[j] = coopMatMulAdd(weight, value, o[j]);
                 }
             }
     }
     finish_row(t, h, r);
-    [[unroll]] for (uint i = 0; i < BLOCKS; i++)
-        coopMatLoad(factor[i], scores, (own + i * MM) * SCORE_STRIDE, SCORE_STRIDE, ROW_MAJOR);
+    coopMatLoad(factor, scores, own * SCORE_STRIDE, SCORE_STRIDE, ROW_MAJOR);
     [[unroll]] for (uint j = 0; j < WIDTHS; j++) {
         fence();
-        [[unroll]] for (uint i = 0; i < BLOCKS; i++)
-            coopMatStore(o[i * WIDTHS + j] * factor[i], scores, (own + i * MM) * SCORE_STRIDE, SCORE_STRIDE, ROW_MAJOR);
+        coopMatStore(o[j] * factor, scores, own * SCORE_STRIDE, SCORE_STRIDE, ROW_MAJOR);
         fence();
         store_columns(t, h, own, j * (MN / 4));
     }

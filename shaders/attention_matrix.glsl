@@ -1,8 +1,8 @@
 // What the attention shaders on matrix cores share. Needs attention.glsl first, and the constants MM, MN, MK (the device's
-// matrices), OWN (rows a subgroup owns) and SUBGROUPS.
+// matrices) and SUBGROUPS.
 //
 // A workgroup has the queries or keys of several tiles: those beyond the first of each such group have nothing to do. Each
-// subgroup owns OWN of these rows to the end; only what streams through shared memory is common to all. Where an element of
+// subgroup owns MM of these rows to the end; only what streams through shared memory is common to all. Where an element of
 // a matrix lies is the device's secret: what is done a row at a time goes through a slice of shared memory of the subgroup.
 #ifndef VKBERT_ATTENTION_MATRIX_GLSL
 #define VKBERT_ATTENTION_MATRIX_GLSL
@@ -12,10 +12,10 @@
 #define SUMS coopmat<float, gl_ScopeSubgroup, MM, MN, gl_MatrixUseAccumulator>
 const int ROW_MAJOR = gl_CooperativeMatrixLayoutRowMajor, COLUMN_MAJOR = gl_CooperativeMatrixLayoutColumnMajor;
 
-const uint ROWS = SUBGROUPS * OWN, LANES = LOCAL_SIZE / ROWS;  // rows a workgroup; invocations a row
+const uint ROWS = SUBGROUPS * MM, LANES = LOCAL_SIZE / ROWS;  // rows a workgroup; invocations a row
 // Of rows of halves, in pieces of four: 16 bytes of padding keep them aligned and off one another's banks.
 const uint STRIDE = HEAD4 + 2;
-const uint BLOCKS = OWN / MM, DEPTHS = HEAD_SIZE / MK, WIDTHS = HEAD_SIZE / MN;
+const uint DEPTHS = HEAD_SIZE / MK, WIDTHS = HEAD_SIZE / MN;
 
 // What one invocation of a subgroup wrote is there for the others. Every subgroup of a workgroup must come to as many: llvmpipe
 // takes each for one of the workgroup.

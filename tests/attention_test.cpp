@@ -136,6 +136,60 @@ TEST(Attention, HalfPrecision) {
                   .type = Type::fp16});
 }
 
+TEST(Attention, HalfPrecisionOverManyBlocks) {
+    const std::vector<uint32_t> lengths{1, 31, 32, 33, 64, 65, 130};
+    run_case({.lengths = lengths, .heads = 2, .head_size = 32, .type = Type::fp16, .keep = true});
+    run_case({.lengths = lengths,
+              .heads = 2,
+              .head_size = 64,
+              .type = Type::fp16,
+              .causal = true,
+              .keep = true,
+              .spare_rows = 40,
+              .dropout = 0.1f});
+    for (const uint32_t head_size : {32u, 64u})  // references of rows rise
+        run_case({.lengths = {130},
+                  .heads = 1,
+                  .head_size = head_size,
+                  .type = Type::fp16,
+                  .keep = true,
+                  .magnitude = 12});
+}
+
+TEST(Attention, MatrixCoresWhereThereAreSome) {
+    Capabilities capabilities = device().capabilities();
+    capabilities.device_class = DeviceClass::discrete;
+    capabilities.cooperative_matrix = true;
+    capabilities.cooperative_matrix_broken = false;
+    capabilities.cooperative_matrix_shapes = {{16, 16, 16, "fp16", "fp16", "fp32", "fp32"}};
+    capabilities.subgroup_arithmetic = capabilities.subgroup_shuffle = capabilities.subgroup_size_control =
+        true;
+    capabilities.subgroup_basic = capabilities.storage_16bit = true;
+    capabilities.max_shared_memory = 32768;
+    capabilities.subgroup_size = 32;
+    capabilities.min_subgroup_size = 16;
+    capabilities.max_subgroup_size = 64;
+    const auto chosen = [&](Type type, uint32_t head_size, const KernelChoices& choices = {}) {
+        Plan plan(capabilities, choices);
+        ops::attention_forward(plan, "test", plan.persistent("output", 16, head_size, type),
+                               plan.persistent("qkv", 16, 3 * head_size, type),
+                               plan.persistent("tiles", 1, 4, Type::uint32), {.heads = 1});
+        return plan.dispatches().front().kernel->name;
+    };
+    if (ops::attention_forward_kernels(Type::fp16).front().name != "matrix_16")
+        GTEST_SKIP() << "built without matrix-core kernels";
+    for (const uint32_t head_size : {32u, 64u, 128u}) EXPECT_EQ(chosen(Type::fp16, head_size), "matrix_16");
+    for (const uint32_t head_size : {26u * 4, 16u, 256u}) EXPECT_EQ(chosen(Type::fp16, head_size), "tiled");
+    EXPECT_EQ(chosen(Type::fp32, 64), "tiled");
+    const KernelChoices forced{{"attention_forward", "matrix_16"}};
+    EXPECT_EQ(chosen(Type::fp16, 64, forced), "matrix_16");
+    EXPECT_EQ(chosen(Type::fp16, 16, forced), "tiled");
+    EXPECT_EQ(chosen(Type::fp32, 64, forced), "tiled");
+    EXPECT_THROW(chosen(Type::fp32, 64, {{"attention_forward", "matrix_17"}}), Error);
+    capabilities.device_class = DeviceClass::cpu;
+    EXPECT_FALSE(chosen(Type::fp16, 64).starts_with("matrix"));
+}
+
 TEST(Attention, Causal) {
     run_case({.lengths = {1, 16, 33, 70}, .heads = 2, .head_size = 32, .causal = true, .keep = true});
     run_case({.lengths = {50}, .heads = 2, .head_size = 26, .causal = true});

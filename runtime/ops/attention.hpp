@@ -31,7 +31,7 @@ inline constexpr uint32_t attention_most_matrix_head = 128;
 
 Kernel attention_matrix_kernel(std::string_view op, const AttentionMatrices& matrices, const Shader& shader,
                                uint32_t shared_memory, size_t bindings);
-/// The constants OWN, SUBGROUPS, MM, MN and MK of such a variant.
+/// The constants SUBGROUPS, MM, MN and MK of such a variant.
 std::vector<uint32_t> attention_matrix_constants(const Kernel& kernel);
 
 /// Whether a variant can do heads of this size on a device that satisfies its requirements.
