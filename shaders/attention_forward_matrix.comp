@@ -103,10 +103,6 @@ float largest_of_row(float x) {
     [[unroll]] for (uint i = 1; i < LANES; i *= 2) x = max(x, subgroupShuffleXor(x, i));
     return x;
 }
-float sum_of_row(float x) {
-    [[unroll]] for (uint i = 1; i < LANES; i *= 2) x += subgroupShuffleXor(x, i);
-    return x;
-}
 // Makes all elements of the row of a matrix that is loaded from its scores the factor.
 void write_factor(Row r, float factor) {
     if (r.chunk == 0)

@@ -23,6 +23,12 @@ void fence() {
     controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
 }
 
+// Over the invocations of a row.
+float sum_of_row(float x) {
+    [[unroll]] for (uint i = 1; i < LANES; i *= 2) x += subgroupShuffleXor(x, i);
+    return x;
+}
+
 // Whether the tile is the first of a group of tiles of one workgroup; then it grows to all rows of the group.
 bool first_of_group(inout Tile t) {
     if ((t.row - t.first) % ROWS != 0u) return false;

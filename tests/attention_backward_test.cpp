@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "runtime/ops/attention.hpp"
+#include "runtime/ops/tables.hpp"
 #include "runtime/training_ops.hpp"
 #include "tests/attention_lists.hpp"
 #include "tests/op_test.hpp"
@@ -25,6 +28,13 @@ struct Case {
     uint32_t shared_memory = 0;  // what the plan believes the device has, for the variant that uses it
 };
 
+/// Whether the forced variant is one for these heads and this type.
+bool concerns(const KernelChoices& choices, const Case& c) {
+    const auto table = ops::attention_backward_kernels(c.type);
+    const auto kernel = std::ranges::find(table, choices.at("attention_backward"), &Kernel::name);
+    return kernel != table.end() && ops::supports_attention(*kernel, c.head_size);
+}
+
 void run_case(const Case& c) {
     const std::vector<uint32_t> offsets = offsets_of(c.lengths);
     const uint32_t tokens = offsets.back(), hidden = c.heads * c.head_size;
@@ -44,6 +54,7 @@ void run_case(const Case& c) {
     if (c.shared_memory != 0) capabilities.max_shared_memory = c.shared_memory;
     for_each_variant("attention_backward", [&](const KernelChoices& choices) {
         if (c.shared_memory != 0 && choices.at("attention_backward") != "tiled") return;
+        if (!concerns(choices, c)) return;
         OpRun run(choices, capabilities);
         Extent rows = tokens, tile_rows = uint32_t(tiles.size());
         if (c.spare_rows != 0) {
@@ -59,12 +70,17 @@ void run_case(const Case& c) {
                                 run.input(output, c.type, {.rows = rows}),
                                 run.input(forward.logsumexp, Type::fp32, {.rows = rows}),
                                 run.input(words_of(tiles), 4, {.rows = tile_rows}), options);
+        for (const Dispatch& dispatch : run.plan().dispatches())
+            EXPECT_EQ(dispatch.kernel->name, choices.at("attention_backward"));
         run.execute();
+        // On matrix cores the weights, and the gradients of scores, are rounded to fp16.
+        const bool matrices = run.plan().dispatches().front().kernel->requirements.matrix.m != 0;
+        const double term = matrices ? roundoff(Type::fp16) : 0;
         // Every term has a weight, which errs by what its score (a sum of head_size products) and the
         // logsumexp err, and a second sum of head_size products.
         const double score = c.magnitude * c.magnitude * std::sqrt(double(c.head_size)) + 8;
         expect_near(run.result(d_qkv), expected.d_qkv, [&](uint32_t row, uint32_t column) {
-            return 2 * score * roundoff(Type::fp32) * expected.magnitude(row, column) +
+            return (term + 2 * score * roundoff(Type::fp32)) * expected.magnitude(row, column) +
                    roundoff(c.type) * std::fabs(expected.d_qkv(row, column)) +
                    (c.type == Type::fp16 ? 0x1p-25 : 0);
         });
@@ -118,6 +134,18 @@ TEST(AttentionBackward, HeadSizes) {
 TEST(AttentionBackward, HalfPrecision) {
     for (const uint32_t head_size : {26u, 32u, 64u})
         run_case({.lengths = {37, 5, 16}, .heads = 2, .head_size = head_size, .type = Type::fp16});
+}
+
+TEST(AttentionBackward, HalfPrecisionOverManyBlocks) {
+    const std::vector<uint32_t> lengths{1, 31, 32, 33, 64, 65, 130};
+    run_case({.lengths = lengths, .heads = 2, .head_size = 32, .type = Type::fp16});
+    run_case({.lengths = lengths,
+              .heads = 2,
+              .head_size = 64,
+              .type = Type::fp16,
+              .causal = true,
+              .dropout = 0.1f,
+              .spare_rows = 40});
 }
 
 TEST(AttentionBackward, Causal) {

@@ -16,6 +16,9 @@ VKBERT_DECLARE_SHADER(attention_backward_texel_fp32)
 VKBERT_DECLARE_SHADER(attention_backward_texel_fp16)
 VKBERT_DECLARE_SHADER(attention_backward_pointer_fp32)
 VKBERT_DECLARE_SHADER(attention_backward_pointer_fp16)
+#ifdef VKBERT_COOPERATIVE_MATRIX
+VKBERT_DECLARE_SHADER(attention_backward_matrix)
+#endif
 
 namespace vkbert::ops {
 namespace {
@@ -24,9 +27,33 @@ using enum BindingKind;
 
 constexpr uint32_t most_shared_memory = 32768;  // more would leave too few workgroups on a processor
 
-std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled) {
+#ifdef VKBERT_COOPERATIVE_MATRIX
+constexpr uint32_t matrix_others = 32;
+
+/// Of shaders/attention_backward_matrix.comp, for the widest heads.
+uint32_t matrix_shared_memory(const AttentionMatrices& matrices) {
+    const uint32_t rows = matrices.subgroups * matrices.shape.m, stride = 2 * attention_most_matrix_head + 16;
+    const uint32_t drops = matrix_others * rows / 16 * 16;
+    return std::max(2 * matrix_others, rows) * stride + rows * 144 + 8 * matrix_others + drops;
+}
+
+void add_matrices(std::vector<Kernel>& kernels) {
+    for (const AttentionMatrices& matrices : attention_matrices)
+        kernels.push_back(attention_matrix_kernel("attention_backward", matrices,
+                                                  shaders::attention_backward_matrix,
+                                                  matrix_shared_memory(matrices), 9));
+}
+#else
+constexpr uint32_t matrix_others = 0;
+void add_matrices(std::vector<Kernel>&) {}
+#endif
+
+std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, const Shader& tiled,
+                                 bool matrices = false) {
     const std::string_view op = "attention_backward";
-    return {
+    std::vector<Kernel> kernels;
+    if (matrices) add_matrices(kernels);
+    const Kernel others[] = {
         {.op = op,
          .name = "pointer",
          .shader = &pointer,
@@ -52,6 +79,8 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
          .requirements = {.invocations = 256, .shared_memory = most_shared_memory},
          .constants = {256},
          .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}}};
+    kernels.insert(kernels.end(), std::begin(others), std::end(others));
+    return kernels;
 }
 
 /// Lanes a row of a tiled variant.
@@ -64,10 +93,10 @@ uint32_t lanes_of(const Kernel& kernel) {
 constexpr uint32_t widest_tiled_head = 64;
 
 const Kernel& choose(const Plan& plan, Type type, const std::vector<Binding>& bindings, uint32_t head_size) {
-    const std::span<const Kernel> table = attention_backward_kernels(type);
-    const Kernel& first = choose_fitting(plan, table, bindings);
-    const Kernel& wide = table.back();
-    const bool forced = plan.choices().contains("attention_backward");
+    const Kernel& first = choose_attention(plan, attention_backward_kernels, type, bindings, head_size);
+    const Kernel& wide = attention_backward_kernels(type).back();
+    const auto choice = plan.choices().find("attention_backward");
+    const bool forced = choice != plan.choices().end() && choice->second == first.name;
     return !forced && first.name == "tiled" && head_size > widest_tiled_head &&
                    satisfies(plan.capabilities(), wide)
                ? wide
@@ -120,7 +149,11 @@ void append_pass(Plan& plan, const std::string& label, const Pass& pass, bool of
     const Kernel& kernel = choose(plan, pass.qkv.type, dispatch.bindings, head_size);
     dispatch.kernel = &kernel;
     dispatch.constants = {head_size, uint32_t(pass.options.causal), 0, pass.kept, uint32_t(of_keys)};
-    if (kernel.requirements.shared_memory > 0) {
+    if (kernel.requirements.matrix.m != 0) {
+        const std::vector<uint32_t> matrices = attention_matrix_constants(kernel);
+        dispatch.constants.push_back(matrix_others);
+        dispatch.constants.insert(dispatch.constants.end(), matrices.begin(), matrices.end());
+    } else if (kernel.requirements.shared_memory > 0) {
         const uint32_t memory = std::min(plan.capabilities().max_shared_memory, most_shared_memory);
         const uint32_t lanes = lanes_of(kernel);
         const Blocks blocks = tiled_blocks(head_size, of_keys, drops, lanes, memory);
@@ -151,7 +184,7 @@ std::span<const Kernel> attention_backward_kernels(Type type) {
                      shaders::attention_backward_fp32);
     static const std::vector<Kernel> fp16 =
         make_kernels(shaders::attention_backward_pointer_fp16, shaders::attention_backward_texel_fp16,
-                     shaders::attention_backward_fp16);
+                     shaders::attention_backward_fp16, true);
     return type == Type::fp16 ? fp16 : fp32;
 }
 
