@@ -27,7 +27,6 @@ const uint STEP = 16, CHUNK = STEP / LANES, CHUNK4 = CHUNK / 4;  // other rows t
 const uint SLICE_STRIDE = 2 * STEP / 4 + 1;
 const uint PIECES = OTHERS * HEAD4 / LOCAL_SIZE;  // of a block of vectors that one invocation copies
 const uint VG_AT = OTHERS * STRIDE, VALUE_WIDTHS = OF_KEYS != 0 ? WIDTHS : 1;
-const bool AHEAD = MM == 16;                      // whether the next block is on its way in registers
 
 layout(std430, binding = 2) readonly buffer Qkv { uvec2 qkv[]; };
 layout(std430, binding = 6) readonly buffer OutputGradient { uvec2 d_output[]; };
@@ -186,7 +185,7 @@ void main() {
             if (CAUSAL != 0u && OF_KEYS != 0u) meets = meets && first + step + STEP > place_in_sequence;
             if (CAUSAL != 0u && OF_KEYS == 0u) meets = meets && first + step < place_in_sequence + MM;
             if (meets)
-                [[unroll]] for (uint n = 0; n < STEP; n += MN) {
+                FOR_STEPS(n, STEP, MN) {
                     SUMS score = SUMS(0.0), d_weight = SUMS(0.0);
                     [[unroll]] for (uint d = 0; d < DEPTHS; d++) {
                         OPERAND_B qk, vg;
@@ -204,7 +203,7 @@ void main() {
             if (meets) write_slice(t, r, first, step);
             fence();
             if (meets)
-                [[unroll]] for (uint k = 0; k < STEP; k += MK) {
+                FOR_STEPS(k, STEP, MK) {
                     OPERAND_A d_score, dropped;
                     coopMatLoad(d_score, slices, slice + k / 8, SLICE_STRIDE, ROW_MAJOR);
                     if (OF_KEYS != 0u) coopMatLoad(dropped, slices, slice + (STEP + k) / 8, SLICE_STRIDE, ROW_MAJOR);

@@ -31,11 +31,6 @@ const float HIGHEST = 15, USUAL = 8;  // logarithms of the largest weight: at mo
 const uint CHUNK = KEYS / LANES, CHUNK4 = CHUNK / 4;                // keys of a row that one invocation weighs
 const uint SCORE_STRIDE = KEYS / 4 + 1, WEIGHTS_AT = KEYS / 8;      // of a row; its weights follow where scores were
 const uint VALUE_STRIDE = KEYS / 4 + 2;                             // of a column of values
-// Unrolled but where matrices have few rows: there it spills (Xe2), and takes llvmpipe for ever to compile.
-#define FOR_KEYS(K, STEP)                                                                    \
-    [[dont_unroll]] for (uint K##0 = 0; K##0 < KEYS; K##0 += MM < 16 ? STEP : KEYS)         \
-        [[unroll]] for (uint K = K##0; K < K##0 + (MM < 16 ? STEP : KEYS); K += STEP)
-const bool AHEAD = MM == 16;  // whether the next block is on its way in registers
 const uint PIECES = KEYS * HEAD4 / LOCAL_SIZE;                      // of a block of keys that one invocation copies
 
 layout(std430, binding = 2) readonly buffer Qkv { uvec2 qkv[]; };
@@ -190,7 +185,7 @@ void main() {
         barrier();
         if (AHEAD && first + KEYS < keys) fetch(t, h, first + KEYS);
         if (meets)
-            FOR_KEYS(k, MN) {
+            FOR_STEPS(k, KEYS, MN) {
                 SUMS s = SUMS(0.0);
                 [[unroll]] for (uint d = 0; d < DEPTHS; d++) {
                     OPERAND_B key;
@@ -209,7 +204,7 @@ void main() {
             [[unroll]] for (uint j = 0; j < WIDTHS; j++) o[j] *= factor;
         }
         if (meets)
-            FOR_KEYS(k, MK) {
+            FOR_STEPS(k, KEYS, MK) {
                 OPERAND_A weight;
                 coopMatLoad(weight, scores, own * SCORE_STRIDE + WEIGHTS_AT + k / 8, SCORE_STRIDE, ROW_MAJOR);
                 [[unroll]] for (uint j = 0; j < WIDTHS; j++) {

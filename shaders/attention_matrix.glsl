@@ -17,6 +17,12 @@ const uint ROWS = SUBGROUPS * MM, LANES = LOCAL_SIZE / ROWS;  // rows a workgrou
 const uint STRIDE = HEAD4 + 2;
 const uint DEPTHS = HEAD_SIZE / MK, WIDTHS = HEAD_SIZE / MN;
 
+const bool AHEAD = MM == 16;  // whether the next block is on its way in registers
+// Unrolled but where matrices have few rows: there it spills (Xe2), and takes llvmpipe for ever to compile.
+#define FOR_STEPS(K, END, STEP)                                                             \
+    for (uint K##0 = 0; K##0 < END; K##0 += MM < 16 ? STEP : END)                           \
+        [[unroll]] for (uint K##1 = 0, K = K##0; K##1 < (MM < 16 ? STEP : END); K##1 += STEP, K += STEP)
+
 // What one invocation of a subgroup wrote is there for the others. Every subgroup of a workgroup must come to as many: llvmpipe
 // takes each for one of the workgroup.
 void fence() {

@@ -91,6 +91,8 @@ uint32_t tiled_keys(uint32_t head_size, bool drops) {
     return keys;
 }
 
+constexpr WidestMatrixHeads widest_matrix_heads{attention_most_matrix_head, 32};
+
 /// Compilers for Intel's matrices load pairs of elements that are neighbours along K (Lunar Lake: 30 to 40%
 /// fewer cycles); for AMD's it makes no difference. llvmpipe's are for tests alone, which see both ways.
 bool turns_values_round(const MatrixShape& shape, uint32_t head_size) {
@@ -143,7 +145,8 @@ bool supports_attention(const Kernel& kernel, uint32_t head_size) {
 }
 
 const Kernel& choose_attention(const Plan& plan, std::span<const Kernel> (*kernels)(Type), Type type,
-                               const std::vector<Binding>& bindings, uint32_t head_size) {
+                               const std::vector<Binding>& bindings, uint32_t head_size,
+                               const WidestMatrixHeads& widest) {
     std::span<const Kernel> table = kernels(type);
     const Capabilities& capabilities = plan.capabilities();
     const auto choice = plan.choices().find(table.front().op);
@@ -157,9 +160,9 @@ const Kernel& choose_attention(const Plan& plan, std::span<const Kernel> (*kerne
     }
     for (; table.front().requirements.matrix.m != 0; table = table.subspan(1)) {
         const Kernel& kernel = table.front();
-        const uint32_t widest = kernel.requirements.matrix.m == 8 ? 32 : attention_most_matrix_head;
+        const uint32_t most = kernel.requirements.matrix.m == 8 ? widest.of_8_rows : widest.of_16_rows;
         if (capabilities.device_class != DeviceClass::cpu && satisfies(capabilities, kernel) &&
-            supports_attention(kernel, head_size) && head_size <= widest)
+            supports_attention(kernel, head_size) && head_size <= most)
             return kernel;
     }
     return first_fitting(capabilities, table, bindings);
@@ -237,8 +240,8 @@ void attention_forward(Plan& plan, const std::string& label, const Tensor& outpu
         {output, Access::write},
         options.logsumexp != nullptr ? Binding{*options.logsumexp, Access::write} : Binding{plan.counts()},
         {kept < 256 ? options.dropout->state : plan.counts()}};
-    const Kernel& kernel =
-        choose_attention(plan, attention_forward_kernels, qkv.type, dispatch.bindings, head_size);
+    const Kernel& kernel = choose_attention(plan, attention_forward_kernels, qkv.type, dispatch.bindings,
+                                            head_size, widest_matrix_heads);
     dispatch.kernel = &kernel;
     dispatch.constants = constants_of(kernel, head_size, kept, options);
     if (kernel.bindings.back() == address) dispatch.bindings.push_back({qkv});

@@ -29,6 +29,12 @@ inline constexpr AttentionMatrices attention_matrices[] = {
 /// Of the variants on matrix cores.
 inline constexpr uint32_t attention_most_matrix_head = 128;
 
+/// The widest heads for which such a variant of a pass is chosen, by the rows of its matrices: with wider
+/// ones compilers spill (tools/lab/COMPILERS.md). 0: none.
+struct WidestMatrixHeads {
+    uint32_t of_16_rows, of_8_rows;
+};
+
 Kernel attention_matrix_kernel(std::string_view op, const AttentionMatrices& matrices, const Shader& shader,
                                uint32_t shared_memory, size_t bindings);
 /// The constants SUBGROUPS, MM, MN and MK of such a variant.
@@ -39,7 +45,8 @@ bool supports_attention(const Kernel& kernel, uint32_t head_size);
 /// The forced variant where it can do these heads (of a pass with both types, what is forced may be one of
 /// the other type's alone), else the best. Matrices are for GPUs alone, unless forced.
 const Kernel& choose_attention(const Plan& plan, std::span<const Kernel> (*kernels)(Type), Type type,
-                               const std::vector<Binding>& bindings, uint32_t head_size);
+                               const std::vector<Binding>& bindings, uint32_t head_size,
+                               const WidestMatrixHeads& widest);
 
 /// Checks output (T,H), qkv (T,3H), tiles, the number of heads and their size. Throws invalid_argument naming
 /// the label and the op.

@@ -88,12 +88,15 @@ uint32_t lanes_of(const Kernel& kernel) {
     return kernel.constants[0] == 256 ? 16 : 8;
 }
 
+constexpr WidestMatrixHeads widest_matrix_heads{64, 0};
+
 /// Beyond this head size `tiled` spills (Adreno 630 at 128): `tiled_wide` has a quarter of it in an
 /// invocation's registers.
 constexpr uint32_t widest_tiled_head = 64;
 
 const Kernel& choose(const Plan& plan, Type type, const std::vector<Binding>& bindings, uint32_t head_size) {
-    const Kernel& first = choose_attention(plan, attention_backward_kernels, type, bindings, head_size);
+    const Kernel& first =
+        choose_attention(plan, attention_backward_kernels, type, bindings, head_size, widest_matrix_heads);
     const Kernel& wide = attention_backward_kernels(type).back();
     const auto choice = plan.choices().find("attention_backward");
     const bool forced = choice != plan.choices().end() && choice->second == first.name;

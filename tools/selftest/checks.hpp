@@ -34,4 +34,7 @@ void add_for_types(std::vector<Check>& checks, std::string_view op, std::span<co
 double worst(const test::Matrix& actual, const test::Matrix& expected,
              const std::function<double(uint32_t, uint32_t)>& tolerance);
 
+/// Whether what the op multiplies in between was rounded to fp16: attention's weights on matrix cores.
+bool rounds_operands(OpRun& run);
+
 }  // namespace vkbert::tools
