@@ -132,6 +132,42 @@ void write_slice(Tile t, Row r, uint first, uint step) {
     }
 }
 
+OPERAND_A own_qk[DEPTHS], own_vg[DEPTHS];
+SUMS d_qk[WIDTHS], d_value[VALUE_WIDTHS];
+
+// Products of own rows and other rows [step, step + STEP) of the block, into the slice.
+void multiply(uint slice, uint step) {
+    FOR_STEPS(n, STEP, MN) {
+        SUMS score = SUMS(0.0), d_weight = SUMS(0.0);
+        [[unroll]] for (uint d = 0; d < DEPTHS; d++) {
+            OPERAND_B qk, vg;
+            coopMatLoad(qk, rows, (step + n) * STRIDE + d * (MK / 4), STRIDE, COLUMN_MAJOR);
+            coopMatLoad(vg, rows, VG_AT + (step + n) * STRIDE + d * (MK / 4), STRIDE, COLUMN_MAJOR);
+            score = coopMatMulAdd(own_qk[d], qk, score);
+            d_weight = coopMatMulAdd(own_vg[d], vg, d_weight);
+        }
+        coopMatStore(score, slices, slice + n / 4, SLICE_STRIDE, ROW_MAJOR);
+        coopMatStore(d_weight, slices, slice + (STEP + n) / 4, SLICE_STRIDE, ROW_MAJOR);
+    }
+}
+// Adds what the slice holds then times the other rows to the gradients.
+void accumulate(uint slice, uint step) {
+    FOR_STEPS(k, STEP, MK) {
+        OPERAND_A d_score, dropped;
+        coopMatLoad(d_score, slices, slice + k / 8, SLICE_STRIDE, ROW_MAJOR);
+        if (OF_KEYS != 0u) coopMatLoad(dropped, slices, slice + (STEP + k) / 8, SLICE_STRIDE, ROW_MAJOR);
+        [[unroll]] for (uint j = 0; j < WIDTHS; j++) {
+            OPERAND_B qk, vg;
+            coopMatLoad(qk, rows, (step + k) * STRIDE + j * (MN / 4), STRIDE, ROW_MAJOR);
+            d_qk[j] = coopMatMulAdd(d_score, qk, d_qk[j]);
+            if (OF_KEYS != 0u) {
+                coopMatLoad(vg, rows, VG_AT + (step + k) * STRIDE + j * (MN / 4), STRIDE, ROW_MAJOR);
+                d_value[j] = coopMatMulAdd(dropped, vg, d_value[j]);
+            }
+        }
+    }
+}
+
 // Stores MN columns of the subgroup's rows, from vec4 `column4` of the head of this part (0 to 2) of d_qkv on.
 void store_columns(Tile t, Head h, uint own, uint part, uint column4, float factor) {
     [[unroll]] for (uint round = 0; round < MM * MN / 4; round += LOCAL_SIZE / SUBGROUPS) {
@@ -158,7 +194,6 @@ void main() {
     const Head h = head_of(gl_WorkGroupID.y);
     const uint own = gl_SubgroupID * MM, slice = own * SLICE_STRIDE, place_in_sequence = t.row - t.first + own;
     Row r = row_of(t, own + gl_SubgroupInvocationID / LANES, gl_SubgroupInvocationID % LANES);
-    OPERAND_A own_qk[DEPTHS], own_vg[DEPTHS];
     place_own(t, h, false);
     barrier();
     LOAD_OWN(own_qk)
@@ -167,7 +202,6 @@ void main() {
     barrier();
     LOAD_OWN(own_vg)
     if (OF_KEYS == 0u) find_statistics(t, h, r);
-    SUMS d_qk[WIDTHS], d_value[VALUE_WIDTHS];
     [[unroll]] for (uint j = 0; j < WIDTHS; j++) d_qk[j] = SUMS(0.0);
     [[unroll]] for (uint j = 0; j < VALUE_WIDTHS; j++) d_value[j] = SUMS(0.0);
 
@@ -184,39 +218,13 @@ void main() {
             bool meets = own < t.rows && first + step < end;
             if (CAUSAL != 0u && OF_KEYS != 0u) meets = meets && first + step + STEP > place_in_sequence;
             if (CAUSAL != 0u && OF_KEYS == 0u) meets = meets && first + step < place_in_sequence + MM;
-            if (meets)
-                FOR_STEPS(n, STEP, MN) {
-                    SUMS score = SUMS(0.0), d_weight = SUMS(0.0);
-                    [[unroll]] for (uint d = 0; d < DEPTHS; d++) {
-                        OPERAND_B qk, vg;
-                        coopMatLoad(qk, rows, (step + n) * STRIDE + d * (MK / 4), STRIDE, COLUMN_MAJOR);
-                        coopMatLoad(vg, rows, VG_AT + (step + n) * STRIDE + d * (MK / 4), STRIDE, COLUMN_MAJOR);
-                        score = coopMatMulAdd(own_qk[d], qk, score);
-                        d_weight = coopMatMulAdd(own_vg[d], vg, d_weight);
-                    }
-                    coopMatStore(score, slices, slice + n / 4, SLICE_STRIDE, ROW_MAJOR);
-                    coopMatStore(d_weight, slices, slice + (STEP + n) / 4, SLICE_STRIDE, ROW_MAJOR);
-                }
+            if (meets) multiply(slice, step);
             fence();
             if (meets) read_slice(r);
             fence();
             if (meets) write_slice(t, r, first, step);
             fence();
-            if (meets)
-                FOR_STEPS(k, STEP, MK) {
-                    OPERAND_A d_score, dropped;
-                    coopMatLoad(d_score, slices, slice + k / 8, SLICE_STRIDE, ROW_MAJOR);
-                    if (OF_KEYS != 0u) coopMatLoad(dropped, slices, slice + (STEP + k) / 8, SLICE_STRIDE, ROW_MAJOR);
-                    [[unroll]] for (uint j = 0; j < WIDTHS; j++) {
-                        OPERAND_B qk, vg;
-                        coopMatLoad(qk, rows, (step + k) * STRIDE + j * (MN / 4), STRIDE, ROW_MAJOR);
-                        d_qk[j] = coopMatMulAdd(d_score, qk, d_qk[j]);
-                        if (OF_KEYS != 0u) {
-                            coopMatLoad(vg, rows, VG_AT + (step + k) * STRIDE + j * (MN / 4), STRIDE, ROW_MAJOR);
-                            d_value[j] = coopMatMulAdd(dropped, vg, d_value[j]);
-                        }
-                    }
-                }
+            if (meets) accumulate(slice, step);
             fence();
         }
     }

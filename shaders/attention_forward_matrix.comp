@@ -151,6 +151,37 @@ void finish_row(Tile t, Head h, Row r) {
     write_factor(r, 256.0 / float(KEPT) / total);
     fence();
 }
+OPERAND_A q[DEPTHS];
+SUMS o[WIDTHS];
+
+// Scores of the subgroup's queries and the keys of the block.
+void multiply(uint own) {
+    FOR_STEPS(k, KEYS, MN) {
+        SUMS s = SUMS(0.0);
+        [[unroll]] for (uint d = 0; d < DEPTHS; d++) {
+            OPERAND_B key;
+            coopMatLoad(key, rows, k * STRIDE + d * (MK / 4), STRIDE, COLUMN_MAJOR);
+            s = coopMatMulAdd(q[d], key, s);
+        }
+        coopMatStore(s, scores, own * SCORE_STRIDE + k / 4, SCORE_STRIDE, ROW_MAJOR);
+    }
+}
+// Adds the values of the block by their weights.
+void accumulate(uint own) {
+    FOR_STEPS(k, KEYS, MK) {
+        OPERAND_A weight;
+        coopMatLoad(weight, scores, own * SCORE_STRIDE + WEIGHTS_AT + k / 8, SCORE_STRIDE, ROW_MAJOR);
+        [[unroll]] for (uint j = 0; j < WIDTHS; j++) {
+            OPERAND_B value;
+            if (ACROSS != 0u)
+                coopMatLoad(value, rows, VALUES_AT + j * MN * VALUE_STRIDE + k / 4, VALUE_STRIDE, COLUMN_MAJOR);
+            else
+                coopMatLoad(value, rows, VALUES_AT + k * STRIDE + j * (MN / 4), STRIDE, ROW_MAJOR);
+            o[j] = coopMatMulAdd(weight, value, o[j]);
+        }
+    }
+}
+
 // Stores MN columns of the subgroup's rows, from vec4 `column4` of the head on, from where its scores were.
 void store_columns(Tile t, Head h, uint own, uint column4) {
     [[unroll]] for (uint round = 0; round < MM * MN / 4; round += LOCAL_SIZE / SUBGROUPS) {
@@ -172,9 +203,8 @@ void main() {
     if (AHEAD) fetch(t, h, 0);
     place_queries(t, h);
     barrier();
-    OPERAND_A q[DEPTHS];
     [[unroll]] for (uint d = 0; d < DEPTHS; d++) coopMatLoad(q[d], rows, own * STRIDE + d * (MK / 4), STRIDE, ROW_MAJOR);
-    SUMS o[WIDTHS], factor;
+    SUMS factor;
     [[unroll]] for (uint j = 0; j < WIDTHS; j++) o[j] = SUMS(0.0);
 
     for (uint first = 0; first < keys; first += KEYS) {
@@ -184,16 +214,7 @@ void main() {
         place();
         barrier();
         if (AHEAD && first + KEYS < keys) fetch(t, h, first + KEYS);
-        if (meets)
-            FOR_STEPS(k, KEYS, MN) {
-                SUMS s = SUMS(0.0);
-                [[unroll]] for (uint d = 0; d < DEPTHS; d++) {
-                    OPERAND_B key;
-                    coopMatLoad(key, rows, k * STRIDE + d * (MK / 4), STRIDE, COLUMN_MAJOR);
-                    s = coopMatMulAdd(q[d], key, s);
-                }
-                coopMatStore(s, scores, own * SCORE_STRIDE + k / 4, SCORE_STRIDE, ROW_MAJOR);
-            }
+        if (meets) multiply(own);
         fence();
         if (meets) read_scores(r);
         fence();
@@ -203,19 +224,7 @@ void main() {
             coopMatLoad(factor, scores, own * SCORE_STRIDE, SCORE_STRIDE, ROW_MAJOR);
             [[unroll]] for (uint j = 0; j < WIDTHS; j++) o[j] *= factor;
         }
-        if (meets)
-            FOR_STEPS(k, KEYS, MK) {
-                OPERAND_A weight;
-                coopMatLoad(weight, scores, own * SCORE_STRIDE + WEIGHTS_AT + k / 8, SCORE_STRIDE, ROW_MAJOR);
-                [[unroll]] for (uint j = 0; j < WIDTHS; j++) {
-                    OPERAND_B value;
-                    if (ACROSS != 0u)
-                        coopMatLoad(value, rows, VALUES_AT + j * MN * VALUE_STRIDE + k / 4, VALUE_STRIDE, COLUMN_MAJOR);
-                    else
-                        coopMatLoad(value, rows, VALUES_AT + k * STRIDE + j * (MN / 4), STRIDE, ROW_MAJOR);
-                    o[j] = coopMatMulAdd(weight, value, o[j]);
-                }
-            }
+        if (meets) accumulate(own);
     }
     finish_row(t, h, r);
     coopMatLoad(factor, scores, own * SCORE_STRIDE, SCORE_STRIDE, ROW_MAJOR);
