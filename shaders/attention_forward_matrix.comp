@@ -29,7 +29,9 @@ layout(constant_id = 10) const uint ACROSS = 0;  // values are turned round on t
 const float HIGHEST = 15, USUAL = 8;  // logarithms of the largest weight: at most, and when the reference is set
 
 const uint CHUNK = KEYS / LANES, CHUNK4 = CHUNK / 4;                // keys of a row that one invocation weighs
-const uint SCORE_STRIDE = KEYS / 4 + 1, WEIGHTS_AT = KEYS / 8;      // of a row; its weights follow where scores were
+// Of a row of scores; behind its factors, which take their place, its weights.
+const uint WEIGHTS_AT = KEYS / 8 > MN / 4 ? KEYS / 8 : MN / 4, ROW_END = WEIGHTS_AT + KEYS / 8;
+const uint SCORE_STRIDE = (KEYS / 4 > ROW_END ? KEYS / 4 : ROW_END) + 1;
 const uint VALUE_STRIDE = KEYS / 4 + 2;                             // of a column of values
 const uint PIECES = KEYS * HEAD4 / LOCAL_SIZE;                      // of a block of keys that one invocation copies
 
@@ -37,7 +39,10 @@ layout(std430, binding = 2) readonly buffer Qkv { uvec2 qkv[]; };
 layout(push_constant) uniform Push { AttentionForwardPush p; };
 
 const uint VALUES_AT = KEYS * STRIDE, BLOCK = VALUES_AT + (ACROSS != 0 ? HEAD_SIZE * VALUE_STRIDE : KEYS * STRIDE);
-shared uvec2 rows[BLOCK > ROWS * STRIDE ? BLOCK : ROWS * STRIDE];  // keys, then values; before them all queries
+// Queries stay in matrices, or in shared memory where these would spill (Xe2).
+const bool HELD = MM == 16 || HEAD_SIZE <= 32;
+const uint QUERIES_AT = HELD ? 0 : BLOCK;
+shared uvec2 rows[HELD ? (BLOCK > ROWS * STRIDE ? BLOCK : ROWS * STRIDE) : BLOCK + ROWS * STRIDE];  // keys, values, queries
 // Then, of a row: factors (fp32) in the first half, weights (fp16) in the second.
 shared vec4 scores[ROWS * SCORE_STRIDE];
 
@@ -80,7 +85,7 @@ void place() {
 }
 void place_queries(Tile t, Head h) {
     for (uint i = gl_LocalInvocationID.x; i < ROWS * HEAD4; i += LOCAL_SIZE)
-        rows[i / HEAD4 * STRIDE + i % HEAD4] =
+        rows[QUERIES_AT + i / HEAD4 * STRIDE + i % HEAD4] =
             qkv[(t.row + min(i / HEAD4, t.rows - 1)) * p.qkv_pitch4 + head_word(h, i % HEAD4)];
 }
 
@@ -133,7 +138,7 @@ bool weigh(Head h, inout Row r, uint first) {
         if (KEPT < 256u) {
             if (i % 4 == 0)
                 bytes = attention_dropout_bytes(h, p.dropout_site, r.packed, first + r.chunk * CHUNK + 4 * i);
-            weight = mix(vec4(0), weight, dropout_keeps(bytes[i % 4], KEPT));
+            weight = mix(vec4(0), weight, dropout_keeps(bytes[(r.chunk * CHUNK4 + i) % 4], KEPT));
         }
         s[i].xy = uintBitsToFloat(pack_halves(weight));
     }
@@ -151,7 +156,7 @@ void finish_row(Tile t, Head h, Row r) {
     write_factor(r, 256.0 / float(KEPT) / total);
     fence();
 }
-OPERAND_A q[DEPTHS];
+OPERAND_A q[HELD ? DEPTHS : 1];
 SUMS o[WIDTHS];
 
 // Scores of the subgroup's queries and the keys of the block.
@@ -161,7 +166,8 @@ void multiply(uint own) {
         [[unroll]] for (uint d = 0; d < DEPTHS; d++) {
             OPERAND_B key;
             coopMatLoad(key, rows, k * STRIDE + d * (MK / 4), STRIDE, COLUMN_MAJOR);
-            s = coopMatMulAdd(q[d], key, s);
+            if (!HELD) coopMatLoad(q[0], rows, QUERIES_AT + own * STRIDE + d * (MK / 4), STRIDE, ROW_MAJOR);
+            s = coopMatMulAdd(q[HELD ? d : 0], key, s);
         }
         coopMatStore(s, scores, own * SCORE_STRIDE + k / 4, SCORE_STRIDE, ROW_MAJOR);
     }
@@ -203,7 +209,8 @@ void main() {
     if (AHEAD) fetch(t, h, 0);
     place_queries(t, h);
     barrier();
-    [[unroll]] for (uint d = 0; d < DEPTHS; d++) coopMatLoad(q[d], rows, own * STRIDE + d * (MK / 4), STRIDE, ROW_MAJOR);
+    if (HELD)
+        [[unroll]] for (uint d = 0; d < DEPTHS; d++) coopMatLoad(q[d], rows, own * STRIDE + d * (MK / 4), STRIDE, ROW_MAJOR);
     SUMS factor;
     [[unroll]] for (uint j = 0; j < WIDTHS; j++) o[j] = SUMS(0.0);
 

@@ -148,6 +148,13 @@ TEST(AttentionBackward, HalfPrecisionOverManyBlocks) {
               .spare_rows = 40});
 }
 
+TEST(AttentionBackward, FitsTheSharedMemoryOfEveryGpu) {
+    for (const Type type : {Type::fp32, Type::fp16})
+        for (const Kernel& kernel : ops::attention_backward_kernels(type)) {
+            EXPECT_LE(kernel.requirements.shared_memory, 32768u) << kernel.name;
+        }
+}
+
 TEST(AttentionBackward, Causal) {
     run_case({.lengths = {1, 16, 33, 70}, .heads = 2, .head_size = 32, .causal = true});
 }

@@ -181,6 +181,9 @@ TEST(Attention, MatrixCoresWhereThereAreSome) {
     for (const uint32_t head_size : {32u, 64u, 128u}) EXPECT_EQ(chosen(Type::fp16, head_size), "matrix_16");
     for (const uint32_t head_size : {26u * 4, 16u, 256u}) EXPECT_EQ(chosen(Type::fp16, head_size), "tiled");
     EXPECT_EQ(chosen(Type::fp32, 64), "tiled");
+    for (const Kernel& kernel : ops::attention_forward_kernels(Type::fp16)) {
+        EXPECT_LE(kernel.requirements.shared_memory, 32768u) << kernel.name;
+    }
     const KernelChoices forced{{"attention_forward", "matrix_16"}};
     EXPECT_EQ(chosen(Type::fp16, 64, forced), "matrix_16");
     EXPECT_EQ(chosen(Type::fp16, 16, forced), "tiled");

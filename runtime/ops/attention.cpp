@@ -26,25 +26,30 @@ namespace {
 
 using enum BindingKind;
 
-#ifdef VKBERT_COOPERATIVE_MATRIX
-constexpr uint32_t matrix_keys = 32;
+/// Keys per block of the variants on matrix cores. With 32, compilers for Xe2 spill.
+uint32_t matrix_keys(const MatrixShape& shape, uint32_t head_size) {
+    return shape.m == 8 && head_size == 64 ? 16 : 32;
+}
 
-/// Of shaders/attention_forward_matrix.comp, for the widest heads.
-uint32_t matrix_shared_memory(const AttentionMatrices& matrices) {
-    const uint32_t rows = matrices.subgroups * matrices.shape.m;
-    const uint32_t head = attention_most_matrix_head, stride = 2 * head + 16, column = 2 * matrix_keys + 16;
-    const uint32_t keys = matrix_keys * stride, values = std::max(keys, head * column);
-    return std::max(keys + values, rows * stride) + rows * (4 * matrix_keys + 16);
+#ifdef VKBERT_COOPERATIVE_MATRIX
+/// Of shaders/attention_forward_matrix.comp, for heads of a size.
+uint32_t matrix_shared_memory(const AttentionMatrices& matrices, uint32_t head) {
+    const uint32_t rows = matrices.subgroups * matrices.shape.m, keys = matrix_keys(matrices.shape, head);
+    const uint32_t stride = 2 * head + 16, column = 2 * keys + 16;
+    const uint32_t block = keys * stride + std::max(keys * stride, head * column);
+    const uint32_t weights_at = std::max(2 * keys, 4 * matrices.shape.n);
+    const uint32_t scores = std::max(4 * keys, weights_at + 2 * keys) + 16;
+    const bool held = matrices.shape.m == 16 || head <= 32;
+    return (held ? std::max(block, rows * stride) : block + rows * stride) + rows * scores;
 }
 
 void add_matrices(std::vector<Kernel>& kernels) {
     for (const AttentionMatrices& matrices : attention_matrices)
-        kernels.push_back(attention_matrix_kernel("attention_forward", matrices,
-                                                  shaders::attention_forward_matrix,
-                                                  matrix_shared_memory(matrices), 6));
+        kernels.push_back(
+            attention_matrix_kernel("attention_forward", matrices, shaders::attention_forward_matrix,
+                                    matrix_shared_memory(matrices, widest_matrix_head(matrices.shape)), 6));
 }
 #else
-constexpr uint32_t matrix_keys = 0;
 void add_matrices(std::vector<Kernel>&) {}
 #endif
 
@@ -91,7 +96,7 @@ uint32_t tiled_keys(uint32_t head_size, bool drops) {
     return keys;
 }
 
-constexpr WidestMatrixHeads widest_matrix_heads{attention_most_matrix_head, 32};
+constexpr WidestMatrixHeads widest_matrix_heads{128, 64};
 
 /// Compilers for Intel's matrices load pairs of elements that are neighbours along K (Lunar Lake: 30 to 40%
 /// fewer cycles); for AMD's it makes no difference. llvmpipe's are for tests alone, which see both ways.
@@ -106,7 +111,7 @@ std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size, uin
                                     uint32_t(options.logsumexp != nullptr), kept};
     if (kernel.requirements.matrix.m != 0) {
         const std::vector<uint32_t> matrices = attention_matrix_constants(kernel);
-        constants.push_back(matrix_keys);
+        constants.push_back(matrix_keys(kernel.requirements.matrix, head_size));
         constants.insert(constants.end(), matrices.begin(), matrices.end());
         constants.push_back(uint32_t(turns_values_round(kernel.requirements.matrix, head_size)));
     } else if (kernel.requirements.shared_memory > 0) {
@@ -141,7 +146,7 @@ std::vector<uint32_t> attention_matrix_constants(const Kernel& kernel) {
 
 bool supports_attention(const Kernel& kernel, uint32_t head_size) {
     return kernel.requirements.matrix.m == 0 ||
-           (head_size % 32 == 0 && head_size <= attention_most_matrix_head);
+           (head_size % 32 == 0 && head_size <= widest_matrix_head(kernel.requirements.matrix));
 }
 
 const Kernel& choose_attention(const Plan& plan, std::span<const Kernel> (*kernels)(Type), Type type,

@@ -26,8 +26,10 @@ struct AttentionMatrices {
 /// x 8 x 8.
 inline constexpr AttentionMatrices attention_matrices[] = {
     {"matrix_16", {16, 16, 16}, 32, 4}, {"matrix_8x16", {8, 16, 16}, 16, 8}, {"matrix_8", {8, 8, 8}, 8, 4}};
-/// Of the variants on matrix cores.
-inline constexpr uint32_t attention_most_matrix_head = 128;
+/// The widest heads that fit 32 KiB of shared memory on matrix cores.
+constexpr uint32_t widest_matrix_head(const MatrixShape& shape) {
+    return shape.m < shape.n ? 64 : 128;
+}
 
 /// The widest heads for which such a variant of a pass is chosen, by the rows of its matrices: with wider
 /// ones compilers spill (tools/lab/COMPILERS.md). 0: none.

@@ -32,7 +32,8 @@ constexpr uint32_t matrix_others = 32;
 
 /// Of shaders/attention_backward_matrix.comp, for the widest heads.
 uint32_t matrix_shared_memory(const AttentionMatrices& matrices) {
-    const uint32_t rows = matrices.subgroups * matrices.shape.m, stride = 2 * attention_most_matrix_head + 16;
+    const uint32_t rows = matrices.subgroups * matrices.shape.m,
+                   stride = 2 * widest_matrix_head(matrices.shape) + 16;
     const uint32_t drops = matrix_others * rows / 16 * 16;
     return std::max(2 * matrix_others, rows) * stride + rows * 144 + 8 * matrix_others + drops;
 }
