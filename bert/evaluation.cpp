@@ -28,7 +28,7 @@ SessionOptions session_options(const Capabilities& capabilities, const Config& c
         std::max(longest, uint32_t(std::min<uint64_t>({options.max_tokens, allowed, tokens})));
     session.max_sequences = std::max(most, uint32_t(std::min<uint64_t>(options.max_sequences, sequences)));
     session.causal = config.is_decoder;
-    session.kernels = options.kernels;
+    session.kernels = options.kernels, session.tuning = options.tuning;
     return session;
 }
 

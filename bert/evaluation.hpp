@@ -15,6 +15,7 @@ struct EvaluationOptions {
     uint32_t max_tokens = 4096;    // of a batch
     uint32_t max_sequences = 256;  // of a batch
     KernelChoices kernels;         // forced variants
+    Tuning tuning;                 // measured choices
 };
 
 /// Runs the same examples as often as the weights change. They must outlive it, as must the model.

@@ -49,7 +49,8 @@ uint32_t Session::max_tokens(const Capabilities& capabilities, const Config& con
 uint64_t Session::planned_bytes(const Capabilities& capabilities, const Config& config,
                                 const ModelOptions& model_options, const SessionOptions& options) {
     const WeightTable weights = weight_table(config, model_options);
-    vkbert::Graph g(Plan(capabilities, options.kernels), config, weights, model_options, options);
+    vkbert::Graph g(Plan(capabilities, options.kernels, options.tuning), config, weights, model_options,
+                    options);
     build(g);
     return Recording::planned_bytes(g.plan) + BoundBuffer::planned_bytes(g.plan, g.inputs) +
            BoundBuffer::planned_bytes(g.plan, outputs_of(g));
@@ -61,8 +62,8 @@ Session::Session(Model& model, const SessionOptions& options) : model_(model), o
     if (options.max_tokens > most)
         fail(ErrorCode::invalid_argument, "{} tokens a batch are over the {} that {} allows for this model",
              options.max_tokens, most, model.device().capabilities().device_name);
-    graph_ = std::make_unique<Graph>(Plan(model.device().capabilities(), options_.kernels), model.config(),
-                                     model.weights(), model.options(), options_);
+    graph_ = std::make_unique<Graph>(Plan(model.device().capabilities(), options_.kernels, options_.tuning),
+                                     model.config(), model.weights(), model.options(), options_);
     build(*graph_);
     const Plan& plan = graph_->plan;
     std::map<StorageId, BufferRange> bound;

@@ -37,6 +37,7 @@ struct SessionOptions {
     bool from_embeddings = false;  // set_embeddings() instead of word pieces: hidden state 0 is given
     bool profile = false;
     KernelChoices kernels;  // forced variants
+    Tuning tuning;          // measured choices; part of what the bits depend on
 };
 
 /// A matrix on the host.

@@ -39,8 +39,8 @@ uint64_t TrainingPass::planned_bytes(const Capabilities& capabilities, const Con
                                      const ModelOptions& model_options, const TrainingPassOptions& options) {
     const WeightTable weights = weight_table(config, model_options);
     const SessionOptions sizes = sizes_of(options, config, model_options.head);
-    TrainingGraph g(Plan(capabilities, options.kernels), config, weights, model_options, sizes,
-                    graph_options(options));
+    TrainingGraph g(Plan(capabilities, options.kernels, options.tuning), config, weights, model_options,
+                    sizes, graph_options(options));
     build_training(g);
     return Recording::planned_bytes(g.plan) + BoundBuffer::planned_bytes(g.plan, g.inputs) +
            BoundBuffer::planned_bytes(g.plan, g.results);
@@ -49,9 +49,9 @@ uint64_t TrainingPass::planned_bytes(const Capabilities& capabilities, const Con
 TrainingPass::TrainingPass(Model& model, const WeightArena& gradients, const BufferRange& scalars,
                            const TrainingPassOptions& options)
     : model_(model), options_(options), sizes_(sizes_of(options, model.config(), model.head())) {
-    graph_ =
-        std::make_unique<TrainingGraph>(Plan(model.device().capabilities(), options_.kernels), model.config(),
-                                        model.weights(), model.options(), sizes_, graph_options(options_));
+    graph_ = std::make_unique<TrainingGraph>(
+        Plan(model.device().capabilities(), options_.kernels, options_.tuning), model.config(),
+        model.weights(), model.options(), sizes_, graph_options(options_));
     TrainingGraph& g = *graph_;
     build_training(g);
     std::map<StorageId, BufferRange> bound;

@@ -30,6 +30,7 @@ struct TrainingPassOptions {
     uint32_t frozen = 0;
     bool profile = false;
     KernelChoices kernels;  // forced variants
+    Tuning tuning;          // measured choices; part of what the bits depend on
 };
 
 /// What the masks of dropout are drawn from: every (seed, step) has its own.

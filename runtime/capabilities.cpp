@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/device.hpp"
+#include "runtime/error.hpp"
 #include "runtime/vulkan_extra.hpp"
 #include "runtime/workarounds.hpp"
 
@@ -246,6 +247,12 @@ void Query::cooperative_matrices() {
 }
 
 }  // namespace
+
+std::string driver_identity(const Capabilities& c) {
+    std::string text;
+    for (const uint8_t byte : c.pipeline_cache_uuid) text += fmt::format("{:02x}", byte);
+    return text + fmt::format("-{:08x}", c.driver_version);
+}
 
 Capabilities query_capabilities(const InstanceFunctions& f, VkPhysicalDevice device) {
     Capabilities c;

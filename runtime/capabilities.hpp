@@ -64,4 +64,7 @@ struct Capabilities {
     uint32_t registers = 0;  // 32-bit ones that an invocation can have before it spills; 0: enough for all
 };
 
+/// What files that belong to a driver are named after: its pipeline cache UUID and its version.
+std::string driver_identity(const Capabilities&);
+
 }  // namespace vkbert

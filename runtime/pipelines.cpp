@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "runtime/files.hpp"
+#include "runtime/hash.hpp"
 
 namespace vkbert {
 
@@ -19,11 +20,6 @@ struct CacheHeader {
     uint32_t vendor_id = 0, device_id = 0, driver_version = 0, keys = 0;
     uint64_t bytes = 0, checksum = 0;  // of the keys and the driver's data
 };
-
-uint64_t fnv1a(std::span<const std::byte> bytes, uint64_t hash = 14695981039346656037ull) {
-    for (const std::byte b : bytes) hash = (hash ^ uint64_t(b)) * 1099511628211ull;
-    return hash;
-}
 
 CacheHeader header_for(const Capabilities& c, std::span<const std::byte> data, uint32_t keys) {
     CacheHeader h;
@@ -48,9 +44,7 @@ std::string stored_file(const std::string& path) {
 
 std::string PipelineCache::path() const {
     if (device_.pipeline_cache_folder().empty()) return {};
-    std::string name;
-    for (const uint8_t byte : device_.capabilities().pipeline_cache_uuid) name += fmt::format("{:02x}", byte);
-    name += fmt::format("-{:08x}.pipelines", device_.capabilities().driver_version);
+    const std::string name = driver_identity(device_.capabilities()) + ".pipelines";
     return (std::filesystem::path(device_.pipeline_cache_folder()) / name).string();
 }
 

@@ -65,9 +65,10 @@ bool reads(Access access) {
 
 }  // namespace
 
-Plan::Plan(Capabilities capabilities, KernelChoices choices)
+Plan::Plan(Capabilities capabilities, KernelChoices choices, Tuning tuning)
     : capabilities_(std::move(capabilities)),
       choices_(std::move(choices)),
+      tuning_(std::move(tuning)),
       symbols_{""},
       symbol_capacities_{1} {
     counts_ = persistent("counts", 1, max_symbols, Type::uint32);

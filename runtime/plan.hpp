@@ -14,6 +14,7 @@
 
 #include "runtime/capabilities.hpp"
 #include "runtime/kernels.hpp"
+#include "runtime/tuning.hpp"
 #include "runtime/types.hpp"
 
 namespace vkbert {
@@ -83,10 +84,13 @@ class Plan {
     /// Index 0 of the count buffer is unused (symbol 0 means constant).
     static constexpr uint32_t max_symbols = 16;
 
-    explicit Plan(Capabilities capabilities, KernelChoices choices = {});
+    /// Ops take the variant that `choices` forces, else the one that `tuning` knows for their shape, else the
+    /// built-in tables' first that fits.
+    explicit Plan(Capabilities capabilities, KernelChoices choices = {}, Tuning tuning = {});
 
     const Capabilities& capabilities() const { return capabilities_; }
     const KernelChoices& choices() const { return choices_; }
+    const Tuning& tuning() const { return tuning_; }
 
     /// A run-time number (tokens, sequences, ...) of at most `capacity`. Returns its index in the count
     /// buffer.
@@ -145,6 +149,7 @@ class Plan {
 
     Capabilities capabilities_;
     KernelChoices choices_;
+    Tuning tuning_;
     std::vector<Dispatch> dispatches_;
     std::vector<Storage> storages_;
     std::vector<bool> written_;  // per storage: by a dispatch appended so far

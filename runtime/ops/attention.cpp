@@ -163,6 +163,8 @@ const Kernel& choose_attention(const Plan& plan, std::span<const Kernel> (*kerne
         const Kernel* forced = forced_kernel(table, capabilities, plan.choices());
         if (supports_attention(*forced, head_size)) return *forced;
     }
+    const Kernel* const tuned = tuned_fitting(plan, table, bindings, type, {.columns = head_size});
+    if (tuned != nullptr && supports_attention(*tuned, head_size)) return *tuned;
     for (; table.front().requirements.matrix.m != 0; table = table.subspan(1)) {
         const Kernel& kernel = table.front();
         const uint32_t most = kernel.requirements.matrix.m == 8 ? widest.of_8_rows : widest.of_16_rows;

@@ -58,9 +58,16 @@ const Kernel& first_fitting(const Capabilities& capabilities, std::span<const Ke
     }
 }
 
+const Kernel* tuned_fitting(const Plan& plan, std::span<const Kernel> table,
+                            const std::vector<Binding>& bindings, Type type, const TunedShape& shape) {
+    const Kernel* const tuned = plan.tuning().find(table, plan.capabilities(), type, shape);
+    return tuned != nullptr && fits(plan.capabilities(), *tuned, bindings) ? tuned : nullptr;
+}
+
 const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
-                             const std::vector<Binding>& bindings) {
+                             const std::vector<Binding>& bindings, Type type, const TunedShape& shape) {
     if (const Kernel* forced = forced_kernel(table, plan.capabilities(), plan.choices())) return *forced;
+    if (const Kernel* tuned = tuned_fitting(plan, table, bindings, type, shape)) return *tuned;
     return first_fitting(plan.capabilities(), table, bindings);
 }
 

@@ -37,10 +37,15 @@ std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t 
 /// The first variant that the device can run and whose texel buffers hold the tensors bound to it.
 const Kernel& first_fitting(const Capabilities& capabilities, std::span<const Kernel> table,
                             const std::vector<Binding>& bindings);
-/// The forced variant, or the first that the device can run and whose texel buffers hold the tensors bound to
-/// it.
+/// The one that the plan's tuning knows for operands of `type` and this shape, if its texel buffers hold the
+/// tensors bound to it; else nullptr.
+const Kernel* tuned_fitting(const Plan& plan, std::span<const Kernel> table,
+                            const std::vector<Binding>& bindings, Type type, const TunedShape& shape);
+/// The forced variant, or the one that the plan's tuning knows for operands of `type` and this shape, or the
+/// first that the device can run; of the latter two, one whose texel buffers hold the tensors bound to it.
 const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
-                             const std::vector<Binding>& bindings);
+                             const std::vector<Binding>& bindings, Type type = Type::fp32,
+                             const TunedShape& shape = {});
 
 /// The builds of a shader that includes shaders/reduce.glsl.
 struct ReductionShaders {

@@ -57,7 +57,8 @@ void layernorm_forward(Plan& plan, const std::string& label, const Tensor& outpu
                          {output, Access::write},
                          keep ? Binding{*options.mean, Access::write} : none,
                          keep ? Binding{*options.rstd, Access::write} : none};
-    dispatch.kernel = &choose_fitting(plan, layernorm_forward_kernels(input.type), dispatch.bindings);
+    dispatch.kernel = &choose_fitting(plan, layernorm_forward_kernels(input.type), dispatch.bindings,
+                                      input.type, {.columns = input.columns, .rows = input.rows.capacity});
     dispatch.set_push(LayerNormForwardPush{input.pitch / 4, output.pitch / 4, options.epsilon});
     dispatch.groups = {Groups{input.rows}, Groups{}, Groups{}};
     dispatch.work = {.extent = input.rows,

@@ -393,7 +393,7 @@ uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a,
         whole_steps(capabilities.max_storage_buffer_range / (uint64_t(b.pitch) * size_of(b.type)));
     MatmulProblem problem = problem_of({a.rows, a.columns, c.columns}, c, a, b, options);
     problem.n = whole_steps(std::min<uint64_t>(most, capabilities.max_texel_elements / (b.pitch / 4)));
-    const Kernel& kernel = choose_matmul(capabilities, plan.choices(), problem);
+    const Kernel& kernel = choose_matmul(capabilities, plan.choices(), problem, plan.tuning());
     return shape_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
 }
 
@@ -451,7 +451,7 @@ void append_one(Plan& plan, const std::string& label, const Tensor& c, const Ten
                 const MatmulOptions& options) {
     const Dimensions d = check_shapes(label, c, a, b, options);
     const Kernel& kernel =
-        choose_matmul(plan.capabilities(), plan.choices(), problem_of(d, c, a, b, options));
+        choose_matmul(plan.capabilities(), plan.choices(), problem_of(d, c, a, b, options), plan.tuning());
     const Shape& shape = shape_of(kernel, a.type);
     const uint32_t parts =
         only_adds(c, options) ? parts_of_k(shape, plan.capabilities(), problem_of(d, c, a, b, options)) : 1;
@@ -483,11 +483,13 @@ bool supports(const Kernel& kernel, const Capabilities& capabilities, const Matm
 }
 
 const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoices& choices,
-                            const MatmulProblem& problem) {
+                            const MatmulProblem& problem, const Tuning& tuning) {
     const std::span<const Kernel> table = matmul_kernels(problem.type);
     const Kernel* const forced =
         of_other_type_alone(choices, problem.type) ? nullptr : forced_kernel(table, capabilities, choices);
     if (forced != nullptr && supports(*forced, capabilities, problem)) return *forced;
+    const Kernel* const tuned = tuning.find(table, capabilities, problem.type, tuned_shape(problem));
+    if (tuned != nullptr && supports(*tuned, capabilities, problem)) return *tuned;
     for (const Kernel& kernel : table)
         if (satisfies(capabilities, kernel) && keeps_in_registers(capabilities, kernel.requirements) &&
             supports(kernel, capabilities, problem) &&

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/ops/tables.hpp"
+#include "runtime/tuning.hpp"
 
 namespace vkbert::ops {
 
@@ -16,11 +17,26 @@ struct MatmulProblem {
     bool activates = false;             // before the residual is added
 };
 
-/// The best variant for the problem, or the one that `choices` forces where that one can do it: some are for
-/// one type, or for many rows or steps, and a pass has matmuls of all kinds. Throws unsupported when a forced
-/// variant needs what the device lacks, invalid_argument when there is none of that name.
+/// What a measured choice for the problem goes by. The rows of dW's operands are tokens, as those of Y and
+/// dX.
+constexpr TunedShape tuned_shape(const MatmulProblem& p) {
+    switch (p.orientation) {
+        case Orientation::nt:
+            return {"nt", p.n, p.k, p.m};
+        case Orientation::nn:
+            return {"nn", p.n, p.k, p.m};
+        case Orientation::tn:
+            break;
+    }
+    return {"tn", p.n, p.m, p.k};
+}
+
+/// The variant that `choices` forces where that one can do the problem: some are for one type, or for many
+/// rows or steps, and a pass has matmuls of all kinds. Else the one that `tuning` knows to be the fastest,
+/// where it can do it, and else the best by the built-in table. Throws unsupported when a forced variant
+/// needs what the device lacks, invalid_argument when there is none of that name.
 const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoices& choices,
-                            const MatmulProblem& problem);
+                            const MatmulProblem& problem, const Tuning& tuning = {});
 
 /// True when the variant can do the problem on a device that satisfies its requirements.
 bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem);

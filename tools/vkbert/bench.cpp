@@ -19,6 +19,7 @@
 #include "tools/vkbert/model_folder.hpp"
 #include "tools/vkbert/output.hpp"
 #include "tools/vkbert/profile.hpp"
+#include "tools/vkbert/tuning_file.hpp"
 
 namespace vkbert::tools {
 
@@ -149,6 +150,7 @@ class Bench {
         options.output = vkbert::Output::sentence;
         options.max_tokens = batch.tokens(), options.max_sequences = batch.sequences();
         options.kernels = parse_kernel_choices(global_.kernels);
+        options.tuning = stored_tuning(global_, device_->capabilities());
         options.profile = global_.profile;
         Session session(*model_, options);
         model_->pipelines().save();
@@ -185,6 +187,7 @@ class Bench {
         options.pass.attention_dropout = config.attention_probs_dropout_prob;
         options.pass.classifier_dropout = config.classifier_dropout.value_or(config.hidden_dropout_prob);
         options.pass.kernels = parse_kernel_choices(global_.kernels);
+        options.pass.tuning = stored_tuning(global_, device_->capabilities());
         options.pass.profile = options.optimizer.profile = global_.profile;
         Trainer trainer(*model_, options);
         model_->pipelines().save();

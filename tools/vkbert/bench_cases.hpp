@@ -17,8 +17,8 @@ namespace vkbert::tools {
 /// A plan under construction, and what its persistent tensors hold before a run.
 class BenchScene {
   public:
-    BenchScene(const Capabilities& capabilities, const KernelChoices& choices)
-        : plan(capabilities, choices) {}
+    BenchScene(const Capabilities& capabilities, const KernelChoices& choices, const Tuning& tuning = {})
+        : plan(capabilities, choices, tuning) {}
 
     /// (rows,columns) of numbers between a quarter and one, whether the op reads or overwrites them.
     Tensor matrix(uint32_t rows, uint32_t columns, Type type = Type::fp32);

@@ -1,125 +1,18 @@
 #include "tools/vkbert/bench_kernels.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <cstring>
-#include <ctime>
 #include <memory>
 
-#include "runtime/buffer.hpp"
 #include "runtime/error.hpp"
 #include "runtime/profiler.hpp"
-#include "runtime/recording.hpp"
 #include "tools/vkbert/inference.hpp"
+#include "tools/vkbert/kernel_timing.hpp"
 #include "tools/vkbert/output.hpp"
+#include "tools/vkbert/tuning_file.hpp"
 
 namespace vkbert::tools {
 
 namespace {
-
-// A run repeats a short op until it takes about this long, so that submitting costs next to nothing of it.
-constexpr double seconds_a_run = 2e-3;
-constexpr uint32_t most_repeats = 256;
-
-/// What the persistent tensors of a case hold, in one buffer each; all variants use the same.
-class CaseMemory {
-  public:
-    CaseMemory(Device& device, const BenchScene& scene) {
-        Uploader uploader(device);
-        for (const auto& [storage, words] : scene.tables)
-            uploader.upload(add(device, scene, storage), 0, std::as_bytes(std::span(words)));
-        for (const auto& [storage, type] : scene.matrices) {
-            const BufferRange range = add(device, scene, storage);
-            for (uint64_t at = 0; at < range.bytes; at += uploader.slot_bytes()) {
-                const uint64_t bytes = std::min(uploader.slot_bytes(), range.bytes - at);
-                fill(uploader.begin(range, at, bytes), type, at);
-                uploader.commit();
-            }
-        }
-        uploader.finish();
-    }
-    const std::map<StorageId, BufferRange>& bound() const { return bound_; }
-
-  private:
-    BufferRange add(Device& device, const BenchScene& scene, StorageId storage) {
-        const uint64_t bytes = scene.plan.storages()[storage].bytes + Plan::read_slack;
-        buffers_.push_back(std::make_unique<Buffer>(device, bytes, MemoryRole::device));
-        return bound_[storage] = {buffers_.back().get(), 0, bytes};
-    }
-    /// fp32: between a half and one; fp16: between a quarter and one in either half of a word.
-    static void fill(std::span<std::byte> target, Type type, uint64_t offset) {
-        for (uint64_t i = 0; i + 4 <= target.size(); i += 4) {
-            const auto mixed = static_cast<uint32_t>((offset + i) / 4) * 2654435761u;
-            const uint32_t word =
-                type == Type::fp16 ? 0x34003400u | (mixed >> 5 & 0x07ff07ffu) : 0x3f000000u | (mixed >> 9);
-            std::memcpy(target.data() + i, &word, 4);
-        }
-    }
-    std::vector<std::unique_ptr<Buffer>> buffers_;
-    std::map<StorageId, BufferRange> bound_;
-};
-
-/// Of one call of the op.
-struct Times {
-    double median = 0, best = 0;
-};
-
-Times times_of(std::vector<double> seconds) {
-    std::ranges::sort(seconds);
-    return {seconds[seconds.size() / 2], seconds.front()};
-}
-
-/// One variant of a case, ready to run.
-class BenchVariant {
-  public:
-    BenchVariant(Device& device, PipelineCache& pipelines, const BenchCase& c, const Kernel& kernel,
-                 const CaseMemory& memory)
-        : name(kernel.name) {
-        BenchScene scene(device.capabilities(), {{std::string(kernel.op), name}});
-        c.append(scene);
-        if (std::ranges::none_of(scene.plan.dispatches(), [&](const Dispatch& d) {
-                return d.kernel->op == kernel.op && d.kernel->name == name;
-            }))
-            fail(ErrorCode::unsupported, "{}={} is not made for {}", kernel.op, name, c.title);
-        for (const Dispatch& d : scene.plan.dispatches()) {
-            flops += d.work.flops + d.work.flops_per_row * d.work.extent.capacity;
-            bytes += d.work.bytes + d.work.bytes_per_row * d.work.extent.capacity;
-        }
-        Plan repeated = scene.plan;
-        scene.plan.finish();
-        const auto begin = std::chrono::steady_clock::now();
-        recording_ = std::make_unique<Recording>(device, pipelines, scene.plan, memory.bound());
-        recording_->run();  // some drivers compile at first use
-        compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        while (seconds.size() < 3 && (seconds.empty() || seconds.back() < 10 * seconds_a_run)) run();
-        repeats_ = static_cast<uint32_t>(
-            std::clamp(seconds_a_run / times_of(seconds).best, 1.0, double(most_repeats)));
-        seconds.clear(), processor_seconds.clear();
-        if (repeats_ == 1) return;
-        for (uint32_t i = 1; i < repeats_; ++i)
-            for (const Dispatch& dispatch : scene.plan.dispatches()) repeated.append(dispatch);
-        repeated.finish();
-        recording_ = std::make_unique<Recording>(device, pipelines, std::move(repeated), memory.bound());
-        recording_->run();
-    }
-
-    void run() {
-        const auto begin = std::chrono::steady_clock::now();
-        const std::clock_t busy = std::clock();
-        recording_->run();
-        processor_seconds.push_back(double(std::clock() - busy) / CLOCKS_PER_SEC / repeats_);
-        const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-        seconds.push_back(time.count() / repeats_);
-    }
-
-    std::string name;
-    double flops = 0, bytes = 0, compile_seconds = 0;
-    std::vector<double> seconds, processor_seconds;  // of one call, each run
-
-  private:
-    uint32_t repeats_ = 1;
-    std::unique_ptr<Recording> recording_;
-};
 
 class KernelBench {
   public:
@@ -129,6 +22,7 @@ class KernelBench {
           forced_(parse_kernel_choices(global.kernels)),
           cases_(find_bench_kernel(options.kernel).cases(options.shapes)),
           device_(open_device(global, "")),  // no cache: how long compiling takes is part of the result
+          tuning_(stored_tuning(global, device_->capabilities())),
           cpu_(device_->capabilities().device_class == DeviceClass::cpu) {
         for (const auto& choice : forced_)
             if (std::ranges::none_of(cases_, [&](const BenchCase& c) { return c.op() == choice.first; }))
@@ -164,7 +58,7 @@ class KernelBench {
     }
 
     void measure(const BenchCase& c) {
-        BenchScene scene(device_->capabilities(), {});
+        BenchScene scene(device_->capabilities(), {}, tuning_);
         c.append(scene);
         const std::string_view chosen =
             std::ranges::find(scene.plan.dispatches(), c.op(), [](const Dispatch& d) {
@@ -225,6 +119,7 @@ class KernelBench {
     const KernelChoices forced_;
     const std::vector<BenchCase> cases_;
     const std::unique_ptr<Device> device_;
+    const Tuning tuning_;
     const bool cpu_;   // then what a busy machine does not change is told too: the processor's time
     double copy_ = 0;  // bytes a second
     ResultWriter output_;

@@ -20,5 +20,6 @@ void add_pull_command(CLI::App& app, Context& context);
 void add_selftest_command(CLI::App& app, Context& context);
 void add_tag_command(CLI::App& app, Context& context);
 void add_tokenize_command(CLI::App& app, Context& context);
+void add_tune_command(CLI::App& app, Context& context);
 
 }  // namespace vkbert::tools

@@ -24,6 +24,7 @@ struct GlobalOptions {
     std::vector<std::string> kernels;  // "OP=VARIANT"
     std::string memory_limit;          // "2GiB"; empty: none
     uint64_t seed = 0;
+    bool no_tuning = false;
     bool profile = false, quiet = false, verbose = false;
 };
 

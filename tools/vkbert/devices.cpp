@@ -10,6 +10,7 @@
 #include "runtime/ops.hpp"
 #include "tools/vkbert/commands.hpp"
 #include "tools/vkbert/output.hpp"
+#include "tools/vkbert/tuning_file.hpp"
 
 namespace vkbert::tools {
 
@@ -101,6 +102,30 @@ static void write_kernels(JsonLine& line, const Capabilities& c, const KernelCho
     line.end_array();
 }
 
+/// The file that `vkbert tune` has written for the device, or nothing.
+static void write_tuning_of(JsonLine& line, const Capabilities& c) {
+    const std::filesystem::path path = tuning_path(c);
+    line.key("tuning");
+    if (const auto tuning = read_tuning(path, c))
+        line.begin_object()
+            .field("file", path.string())
+            .field("choices", uint64_t(tuning->size()))
+            .end_object();
+    else
+        line.null();
+}
+
+static std::string tuning_text(const Capabilities& c) {
+    const std::filesystem::path path = tuning_path(c);
+    if (const auto tuning = read_tuning(path, c))
+        return fmt::format("{} measured choices in {}", tuning->size(), path.string());
+    std::error_code error;
+    return std::filesystem::exists(path, error)
+               ? fmt::format("none: {} is not of this driver and build; `vkbert tune` replaces it",
+                             path.string())
+               : "none; `vkbert tune` measures what is fastest";
+}
+
 static void write_json(JsonLine& line, const Capabilities& c, size_t index, bool selected,
                        const KernelChoices& choices) {
     line.begin_object();
@@ -112,6 +137,7 @@ static void write_json(JsonLine& line, const Capabilities& c, size_t index, bool
     line.field("memory", c.device_memory).field("unified_memory", c.unified_memory);
     write_limits(line, c);
     write_features(line, c);
+    write_tuning_of(line, c);
     write_kernels(line, c, choices);
     line.end_object();
 }
@@ -152,6 +178,7 @@ static std::string device_text(const Capabilities& c, size_t index, bool selecte
     for (const CooperativeMatrixShape& shape : c.cooperative_matrix_shapes)
         text += fmt::format("{}x{}x{} {}*{}+{} ", shape.m, shape.n, shape.k, shape.a, shape.b, shape.c);
     text += c.cooperative_matrix_shapes.empty() ? "no matrix cores\n" : "\n";
+    text += "  tuning   " + tuning_text(c) + "\n";
     return text + "  kernels\n" + kernels_text(c, choices);
 }
 

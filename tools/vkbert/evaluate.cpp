@@ -11,6 +11,7 @@
 #include "tools/vkbert/inference.hpp"
 #include "tools/vkbert/model_folder.hpp"
 #include "tools/vkbert/training_data.hpp"
+#include "tools/vkbert/tuning_file.hpp"
 
 namespace vkbert::tools {
 
@@ -30,6 +31,7 @@ void evaluate(const GlobalOptions& global, const EvaluateOptions& options) {
         encode(global, task, std::move(records), options.task, loaded.folder(), loaded.config(), true);
     EvaluationOptions sizes;
     sizes.kernels = parse_kernel_choices(global.kernels);
+    sizes.tuning = stored_tuning(global, loaded.device().capabilities());
     Evaluation evaluation(loaded.model(), data.examples, sizes);
     Scorer scorer(task, data);
     evaluation.run([&](uint32_t example, std::span<const float> logits) { scorer.add(example, logits); });

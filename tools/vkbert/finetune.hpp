@@ -37,6 +37,7 @@ class FinetuneRun {
   private:
     void load_data();
     void load_model();
+    void choose_tuning();
     TrainerOptions trainer_options() const;
     EvaluationOptions evaluation_options(const TrainerOptions& trainer) const;
     uint64_t planned_bytes(const ModelOptions& model, const TrainerOptions& trainer) const;
@@ -62,6 +63,7 @@ class FinetuneRun {
     Dataset train_;
     std::optional<Dataset> eval_;
     std::unique_ptr<Device> device_;
+    Tuning tuning_;
     std::unique_ptr<Model> model_;
     std::unique_ptr<Trainer> trainer_;
     std::unique_ptr<BatchStream> stream_;

@@ -10,6 +10,7 @@
 #include "tools/vkbert/profile.hpp"
 #include "tools/vkbert/progress.hpp"
 #include "tools/vkbert/report.hpp"
+#include "tools/vkbert/tuning_file.hpp"
 
 namespace vkbert::tools {
 
@@ -69,6 +70,7 @@ TrainerOptions FinetuneRun::trainer_options() const {
     t.pass.frozen = options_.freeze;
     t.pass.profile = t.optimizer.profile = profiles();
     t.pass.kernels = parse_kernel_choices(global_.kernels);
+    t.pass.tuning = tuning_;
     t.pass.max_tokens = token_budget(train_.examples, options_.batch_size, options_.accumulate);
     t.pass.max_sequences = most_sequences(train_.examples, options_.batch_size);
     t.optimizer.kind = options_.optimizer == "bert-adam" ? OptimizerKind::bert_adam : OptimizerKind::adamw;
@@ -82,7 +84,7 @@ TrainerOptions FinetuneRun::trainer_options() const {
 
 EvaluationOptions FinetuneRun::evaluation_options(const TrainerOptions& trainer) const {
     EvaluationOptions options;
-    options.kernels = trainer.pass.kernels;
+    options.kernels = trainer.pass.kernels, options.tuning = trainer.pass.tuning;
     options.max_tokens = std::min(options.max_tokens, trainer.pass.max_tokens);
     return options;
 }
@@ -118,8 +120,23 @@ void FinetuneRun::fit_memory(const ModelOptions& model, TrainerOptions& trainer)
                                      trainer.pass.recompute ? ", layers computed again" : ""));
 }
 
+/// A run keeps the tuning that it began with, whatever `vkbert tune` has found since: another one might add
+/// up in another order, and resuming would not give the bits of a run that was not interrupted.
+void FinetuneRun::choose_tuning() {
+    const Capabilities& c = device_->capabilities();
+    if (!options_.resume || output_->checkpoint().empty() || global_.no_tuning) {
+        tuning_ = stored_tuning(global_, c);
+        return;
+    }
+    const std::string began = output_->progress().tuning;
+    const std::optional<Tuning> known = began.empty() ? Tuning() : Tuning::parse(began, c);
+    tuning_ = known.value_or(Tuning());
+    if (!known) message(global_, "the run began on another device, driver or build: its tuning is left out");
+}
+
 void FinetuneRun::load_model() {
     device_ = open_device(global_);
+    choose_tuning();
     ModelOptions options;
     options.precision = precision_of(global_);
     options.head = task_.head();
@@ -176,6 +193,7 @@ void FinetuneRun::resume() {
 void FinetuneRun::save() {
     progress_.position = stream_->position();
     progress_.settings = settings();
+    progress_.tuning = tuning_.empty() ? "" : tuning_.text(device_->capabilities());
     output_->write_checkpoint(*trainer_, progress_);
 }
 

@@ -9,6 +9,7 @@
 #include "runtime/error.hpp"
 #include "tools/vkbert/model_folder.hpp"
 #include "tools/vkbert/profile.hpp"
+#include "tools/vkbert/tuning_file.hpp"
 
 namespace vkbert::tools {
 
@@ -110,6 +111,7 @@ BatchRunner::BatchRunner(LoadedModel& loaded, SessionOptions options, uint32_t b
     const uint32_t most = Session::max_tokens(c, loaded.config(), loaded.model().precision());
     batch_tokens_ = std::min(batch_tokens == 0 ? usual_batch_tokens(c) : batch_tokens, most);
     options_.kernels = parse_kernel_choices(loaded.global().kernels);
+    options_.tuning = stored_tuning(loaded.global(), c);
     options_.profile = loaded.global().profile;
     options_.max_tokens = options_.max_sequences = options_.max_rows = 0;
 }

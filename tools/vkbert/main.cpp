@@ -55,6 +55,9 @@ static void add_global_options(CLI::App& app, GlobalOptions& options) {
         ->take_all()
         ->allow_extra_args(false)
         ->group(group);
+    app.add_flag("--no-tuning", options.no_tuning,
+                 "Choose kernel variants without what `vkbert tune` has measured")
+        ->group(group);
     app.add_option("--memory-limit", options.memory_limit,
                    "Use at most this much device memory, such as 2GiB")
         ->type_name("SIZE")
@@ -162,6 +165,7 @@ static int run(int argc, char** argv) {
     add_selftest_command(app, context);
     add_tokenize_command(app, context);
     add_bench_command(app, context);
+    add_tune_command(app, context);
     add_embed_command(app, context);
     add_fill_mask_command(app, context);
     add_next_sentence_command(app, context);

@@ -27,18 +27,19 @@ std::optional<uint64_t> step_of(const std::filesystem::path& folder) {
 }
 
 nlohmann::json to_json(const TrainingProgress& p) {
-    return {{"step", p.step},         {"epoch", p.position.epoch},       {"index", p.position.index},
-            {"best", p.best},         {"best_step", p.best_step},        {"worse", p.worse},
-            {"settings", p.settings}, {"metrics_bytes", p.metrics_bytes}};
+    return {{"step", p.step},         {"epoch", p.position.epoch},        {"index", p.position.index},
+            {"best", p.best},         {"best_step", p.best_step},         {"worse", p.worse},
+            {"settings", p.settings}, {"metrics_bytes", p.metrics_bytes}, {"tuning", p.tuning}};
 }
 
 TrainingProgress from_json(const std::filesystem::path& path) {
     try {
-        const nlohmann::json json = nlohmann::json::parse(read_text_file(path, 1 << 20));
+        const nlohmann::json json = nlohmann::json::parse(read_text_file(path, 2 * Tuning::most_bytes));
         TrainingProgress p;
         p.step = json.at("step"), p.position.epoch = json.at("epoch"), p.position.index = json.at("index");
         p.best = json.at("best"), p.best_step = json.at("best_step"), p.worse = json.at("worse");
         p.settings = json.at("settings"), p.metrics_bytes = json.at("metrics_bytes");
+        p.tuning = json.value("tuning", "");  // older checkpoints are of runs without
         return p;
     } catch (const nlohmann::json::exception& error) {
         fail(ErrorCode::invalid_input, "{}: {}", path.string(), error.what());
@@ -113,9 +114,13 @@ void TrainingFolder::write_checkpoint(Trainer& trainer, TrainingProgress progres
         }
 }
 
+TrainingProgress TrainingFolder::progress() const {
+    return from_json(checkpoint() / "progress.json");
+}
+
 TrainingProgress TrainingFolder::restore(Trainer& trainer) {
     const std::filesystem::path folder = checkpoint();
-    TrainingProgress progress = from_json(folder / "progress.json");
+    TrainingProgress progress = this->progress();
     read_weights(trainer.model(), trainer.master(), folder / "model.safetensors");
     trainer.load(folder);
     metrics_.emplace(path_ / metrics_name);

@@ -23,6 +23,7 @@ struct TrainingProgress {
     uint32_t worse = 0;          // evaluations since
     uint64_t metrics_bytes = 0;  // of metrics.jsonl
     std::string settings;        // what must not change between runs, as JSON
+    std::string tuning;          // Tuning::text() of the run; empty: it has none
 };
 
 class TrainingFolder {
@@ -40,6 +41,8 @@ class TrainingFolder {
     void write_checkpoint(Trainer& trainer, TrainingProgress progress);
     /// The newest whole checkpoint, or empty.
     std::filesystem::path checkpoint() const;
+    /// What the newest checkpoint says, which there must be. Errors: invalid_input.
+    TrainingProgress progress() const;
     /// Weights, optimizer and progress as the checkpoint has them; metrics.jsonl is cut to what it knew.
     TrainingProgress restore(Trainer& trainer);
 
