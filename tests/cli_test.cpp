@@ -39,7 +39,7 @@ void expect_error(const ProgramResult& result, int code, const std::string& word
 
 TEST_F(Cli, HelpAndVersion) {
     EXPECT_THAT(run_vkbert({"--version"}).out, StartsWith("vkbert "));
-    for (const char* command : {"devices", "selftest", "tokenize", "bench", "embed", "fill-mask",
+    for (const char* command : {"devices", "selftest", "tokenize", "bench", "tune", "embed", "fill-mask",
                                 "next-sentence", "classify", "tag", "answer", "choose", "pull"}) {
         EXPECT_THAT(run_vkbert({"--help"}).out, HasSubstr(command));
         const ProgramResult help = run_vkbert({command, "--help"});
@@ -56,7 +56,8 @@ TEST_F(Cli, WrongUsage) {
     expect_error(run_vkbert({"embed", "a"}), 2, "no model");
     expect_error(run_vkbert({"embed", "--precision", "fp8", "a"}), 2, "--precision");
     expect_error(run_vkbert({"embed", "--model", "/no/such/folder", "a"}), 2, "/no/such/folder");
-    expect_error(run_vkbert({"bench", "matmull"}), 2, "'matmull'; there are matmul, matmul-dx, matmul-dw, attention, layernorm");
+    expect_error(run_vkbert({"bench", "matmull"}), 2,
+                 "'matmull'; there are matmul, matmul-dx, matmul-dw, attention");
     expect_error(run_vkbert({"bench", "matmul", "--rows", "0"}), 2, "--rows");
     expect_error(run_vkbert({"bench", "matmul", "--shape", "768"}), 2, "'768'");
     expect_error(run_vkbert({"bench", "matmul", "--lengths", "f"}), 2, "--lengths");

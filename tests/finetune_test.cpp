@@ -12,6 +12,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "runtime/ops/tables.hpp"
+#include "runtime/tuning.hpp"
 #include "tests/run_program.hpp"
 #include "tests/test_device.hpp"
 
@@ -168,6 +170,47 @@ TEST_F(Finetune, ResumesWithTheBitsOfARunThatWasNotInterrupted) {
     EXPECT_FALSE(std::filesystem::exists(b + "/checkpoint-8.part"));
     EXPECT_TRUE(std::filesystem::exists(b + "/checkpoint-12/optimizer.safetensors"));
     EXPECT_FALSE(std::filesystem::exists(b + "/checkpoint-7"));
+}
+
+/// For every matmul of the tiny model, the last variant of the table that this device can run: seldom the
+/// built-in choice.
+std::string tuning_of_the_tiny_model() {
+    const Capabilities& c = device().capabilities();
+    const std::span<const Kernel> table = ops::matmul_kernels(Type::fp32);
+    const auto last =
+        std::find_if(table.rbegin(), table.rend(), [&](const Kernel& k) { return satisfies(c, k); });
+    Tuning tuning;
+    for (const char* form : {"nt", "nn", "tn"})
+        for (const uint32_t n : {48u, 96u, 144u})
+            for (const uint32_t k : {48u, 96u, 144u})
+                for (const uint32_t rows : {16u, 64u, 256u})
+                    tuning.set("matmul", Type::fp32, {form, n, k, rows}, last->name);
+    return tuning.text(c);
+}
+
+TEST_F(Finetune, ResumesWithTheTuningThatItBeganWith) {
+    const std::string file = "vkbert/" + tuning_file_name(device().capabilities());
+    const auto run_with = [&](const char* output, const std::string& steps, const TemporaryFolder& cache,
+                              const std::vector<std::string>& more = {}) {
+        std::vector<std::string> all = arguments(output, {"--max-steps", steps, "--save-every", "2"});
+        all.insert(all.end(), more.begin(), more.end());
+        const ProgramResult result = run_vkbert(all, {{"XDG_CACHE_HOME", cache.path()}});
+        EXPECT_EQ(result.exit_code, 0) << result.err;
+    };
+    const TemporaryFolder tuned, plain;
+    tuned.file(file, tuning_of_the_tiny_model());
+    run_with("tuned", "4", tuned);
+    run_with("plain", "4", plain);
+    run_with("tuned, then not", "2", tuned);
+    run_with("tuned, then not", "4", plain, {"--resume"});
+    run_with("plain, then tuned", "2", plain);
+    run_with("plain, then tuned", "4", tuned, {"--resume"});
+    const auto trained = [&](const char* output) {
+        return weights(output, "checkpoint-4/model.safetensors");
+    };
+    EXPECT_TRUE(trained("tuned, then not") == trained("tuned"));
+    EXPECT_TRUE(trained("plain, then tuned") == trained("plain"));
+    EXPECT_FALSE(trained("tuned") == trained("plain")) << "else this test shows nothing";
 }
 
 TEST_F(Finetune, KeepsToAMemoryLimitWithTheSameLosses) {
