@@ -111,7 +111,7 @@ TEST_F(Tune, KeepsWhatOtherRunsHaveFoundAndReplacesItsOwn) {
     before.set("matmul", Type::fp32, {"nt", 772, 384, 128}, "plain");
     before.set("matmul", Type::fp32, {"nt", 32, 16, 128}, "no_such_variant");
     write(before);
-    ASSERT_EQ(run({"tune", "--shape", "1,16,2,32", "--seconds", "5"}).exit_code, 0);
+    ASSERT_EQ(run({"tune", "--shape", "1,16,2,32", "--seconds", "60"}).exit_code, 0);
     ASSERT_TRUE(stored().has_value());
     EXPECT_THAT(read_file(path()), HasSubstr("matmul fp32 nt 772 384 128 plain\n"));
     EXPECT_THAT(read_file(path()), Not(HasSubstr("no_such_variant")));
@@ -146,7 +146,7 @@ TEST_F(Tune, WrongUsageAndPlacesThatCannotBe) {
     EXPECT_EQ(forced.exit_code, 2);
     EXPECT_THAT(forced.err, HasSubstr("--kernel"));
     const std::string file = cache_.file("file", "");
-    const ProgramResult blocked = run({"tune", "--shape", "1,16,2,32", "--seconds", "2"}, file);
+    const ProgramResult blocked = run({"tune", "--shape", "1,16,2,32", "--seconds", "60"}, file);
     EXPECT_EQ(blocked.exit_code, 1) << blocked.err;
     EXPECT_THAT(blocked.err, HasSubstr(file));
     const ProgramResult homeless =
