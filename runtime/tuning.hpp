@@ -57,7 +57,7 @@ class Tuning {
         std::string op, form;
         Type type;
         uint32_t columns, inner, rows;
-        auto operator<=>(const Key&) const = default;
+        auto operator<=>(const Key&) const = default;  // NOLINT(modernize-use-nullptr): a false alarm
     };
     static Key key(std::string_view op, Type type, const TunedShape& shape);
     static bool read_choice(std::string_view line, Tuning& tuning);

@@ -73,7 +73,7 @@ BenchVariant::BenchVariant(Device& device, PipelineCache& pipelines, const Bench
     recording_->run();  // some drivers compile at first use
     compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     while (seconds.size() < 3 && (seconds.empty() || seconds.back() < 10 * seconds_a_run)) run();
-    first_seconds = times_of(seconds).best;
+    first_seconds = times_of(seconds).best, first_processor_seconds = times_of(processor_seconds).best;
     repeats_ = static_cast<uint32_t>(std::clamp(seconds_a_run / first_seconds, 1.0, double(most_repeats)));
     seconds.clear(), processor_seconds.clear();
     if (repeats_ == 1) return;

@@ -45,8 +45,9 @@ class BenchVariant {
     std::string name;
     double flops = 0, bytes = 0, compile_seconds = 0;
     std::vector<double> seconds, processor_seconds;  // of one call, each run
-    double first_seconds = 0;                        // of one call, the best while it warmed up
-    double run_seconds = 0;                          // the last run, all its repeats together
+    // Of one call, the best while it warmed up.
+    double first_seconds = 0, first_processor_seconds = 0;
+    double run_seconds = 0;  // the last run, all its repeats together
 
   private:
     uint32_t repeats_ = 1;

@@ -30,7 +30,7 @@ struct TuneOptions {
 // Two runs of one kernel on a busy machine differ by a percent or two.
 constexpr double least_speedup = 1.03;
 // What is slower than the fastest by more than this at the first sight is not looked at again.
-constexpr double hopeless = 1.5, hopeless_after_two_rounds = 1.2;
+constexpr double hopeless = 1.5, hopeless_after_two_rounds = 1.25;
 constexpr size_t least_rounds = 5, most_rounds = 15;
 constexpr double seconds_of_rounds = 0.1;  // short kernels get more rounds until then
 
@@ -185,6 +185,7 @@ class Tuner {
     double spent() const {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
     }
+    /// Which others use too: what they take away must not look like slowness, so the processor's time counts.
     bool on_cpu() const { return capabilities_.device_class == DeviceClass::cpu; }
     bool has_time_for(double seconds) const { return spent() + seconds < options_.seconds; }
 
@@ -231,8 +232,9 @@ class Tuner {
             add(variants, c, *kernel, memory);
         }
         rate_ = std::max(rate_, flops / variants.front()->first_seconds);
-        for (const std::string& dropped :
-             drop(variants, hopeless, [](const BenchVariant& v) { return v.first_seconds; }))
+        for (const std::string& dropped : drop(variants, hopeless, [&](const BenchVariant& v) {
+                 return on_cpu() ? v.first_processor_seconds : v.first_seconds;
+             }))
             hopeless_.insert(name_of(c, dropped));
         if (!run_rounds(variants)) return std::nullopt;
         return best_of(variants);
@@ -250,8 +252,8 @@ class Tuner {
     }
 
     /// Drops what takes `factor` times as long as the fastest, but never the first; the names of those.
-    static std::vector<std::string> drop(Variants& variants, double factor,
-                                         double (*seconds)(const BenchVariant&)) {
+    template <typename SecondsOf>
+    static std::vector<std::string> drop(Variants& variants, double factor, const SecondsOf& seconds) {
         double best = seconds(*variants.front());
         for (const auto& v : variants) best = std::min(best, seconds(*v));
         std::vector<std::string> names;
@@ -273,8 +275,9 @@ class Tuner {
             if (!has_time_for(expected)) return round >= least_rounds;
             for (const auto& v : variants) v->run(), seconds_spent += v->run_seconds;
             if (round == 1)
-                drop(variants, hopeless_after_two_rounds,
-                     [](const BenchVariant& v) { return times_of(v.seconds).best; });
+                drop(variants, hopeless_after_two_rounds, [&](const BenchVariant& v) {
+                    return times_of(on_cpu() ? v.processor_seconds : v.seconds).best;
+                });
         }
         return true;
     }
@@ -288,7 +291,7 @@ class Tuner {
         Found found{first.name, first.name, seconds_of(first), seconds_of(first), 1};
         for (size_t i = 1; i < variants.size(); ++i) {
             double speedup = speedup_of(variants[i]->seconds, first.seconds);
-            if (on_cpu())  // which others may use too: what they take away must not look like slowness
+            if (on_cpu())
                 speedup =
                     std::min(speedup, speedup_of(variants[i]->processor_seconds, first.processor_seconds));
             if (speedup > std::max(least_speedup, found.speedup))

@@ -23,7 +23,7 @@ std::optional<Tuning> read_tuning(const std::filesystem::path& path, const Capab
 Tuning stored_tuning(const GlobalOptions& global, const Capabilities& capabilities) {
     if (global.no_tuning) return {};
     const std::filesystem::path path = tuning_path(capabilities);
-    const Tuning tuning = read_tuning(path, capabilities).value_or(Tuning());
+    Tuning tuning = read_tuning(path, capabilities).value_or(Tuning());
     if (global.verbose && !tuning.empty())
         message(global, fmt::format("tuning: {} measured choices from {}", tuning.size(), path.string()));
     return tuning;
