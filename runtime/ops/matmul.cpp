@@ -4,29 +4,12 @@
 #include <vector>
 
 #include "runtime/error.hpp"
+#include "runtime/ops/matmul_variants.hpp"
 #include "runtime/training_ops.hpp"
 #include "shaders/glsl_types.h"
 namespace vkbert {
 #include "shaders/matmul.h"
 }
-
-VKBERT_DECLARE_SHADER(matmul_held)
-VKBERT_DECLARE_SHADER(matmul_plain_fp32)
-VKBERT_DECLARE_SHADER(matmul_plain_fp16)
-VKBERT_DECLARE_SHADER(matmul_pointer_fp32)
-VKBERT_DECLARE_SHADER(matmul_pointer_fp16)
-VKBERT_DECLARE_SHADER(matmul_tiled_4_fp32)
-VKBERT_DECLARE_SHADER(matmul_tiled_4_fp16)
-VKBERT_DECLARE_SHADER(matmul_tiled_8_fp32)
-VKBERT_DECLARE_SHADER(matmul_tiled_8_fp16)
-VKBERT_DECLARE_SHADER(matmul_texel_16_fp32)
-VKBERT_DECLARE_SHADER(matmul_texel_16_fp16)
-VKBERT_DECLARE_SHADER(matmul_texel_4_fp32)
-VKBERT_DECLARE_SHADER(matmul_texel_4_fp16)
-#ifdef VKBERT_COOPERATIVE_MATRIX
-VKBERT_DECLARE_SHADER(matmul_matrix_2x4)
-VKBERT_DECLARE_SHADER(matmul_matrix_2x2)
-#endif
 
 namespace vkbert::ops {
 namespace {
@@ -37,178 +20,14 @@ constexpr uint32_t workgroups_to_fill(DeviceClass device_class) {
 }
 constexpr uint32_t least_part = 512;
 
-enum class Algorithm { matrix, tiled, held, pointer, texel, plain };
-
-/// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
-struct Shape {
-    Algorithm algorithm;
-    uint32_t rows, columns;
-    uint32_t rows_at_a_time = rows;
-};
-
-struct Variants {
-    std::vector<Kernel> kernels;
-    std::vector<Shape> shapes;  // of kernels
-};
-
-using enum BindingKind;
-
-void add_plain(Variants& variants, const Shader& shader) {
-    constexpr uint32_t invocations = 64;
-    Kernel kernel{"matmul", "plain",       &shader,
-                  {},       {invocations}, {storage, storage, storage, storage, storage, storage, storage}};
-    kernel.requirements.invocations = invocations;
-    variants.kernels.push_back(std::move(kernel));
-    variants.shapes.push_back({Algorithm::plain, 4, 4 * invocations});
-}
-
-/// tile x tile of C a workgroup, side x side an invocation, steps of bk (shaders/matmul_tiled.comp).
-void add_tiled(Variants& variants, const Shader& shader, std::string_view name, uint32_t tile, uint32_t side,
-               uint32_t bk, uint32_t registers) {
-    const uint32_t invocations = tile / side * (tile / side);
-    Kernel kernel{"matmul",
-                  name,
-                  &shader,
-                  {},
-                  {invocations, tile, tile, bk},
-                  {storage, storage, storage, storage, storage, storage, storage}};
-    kernel.requirements.invocations = invocations;
-    kernel.requirements.shared_memory = 2 * bk * (tile / 4 + 1) * 16;
-    kernel.requirements.registers = registers;
-    variants.kernels.push_back(std::move(kernel));
-    variants.shapes.push_back({Algorithm::tiled, tile, tile});
-}
-
-#ifdef VKBERT_COOPERATIVE_MATRIX
-/// How shaders/matmul_matrix.comp cuts C: tile x tile a workgroup, 2 x columns matrices a subgroup, as its
-/// shader is built for.
-struct MatrixTiles {
-    const Shader& shader;
-    uint32_t columns, subgroup_size, tile, bk;
-};
-
-void add_matrix(Variants& variants, std::string_view name, const MatrixShape& shape, const MatrixTiles& t) {
-    const uint32_t subgroups = t.tile / (2 * shape.m) * (t.tile / (t.columns * shape.n)),
-                   invocations = subgroups * t.subgroup_size;
-    Kernel kernel{"matmul",
-                  name,
-                  &t.shader,
-                  {},
-                  {invocations, t.tile, t.tile, t.bk, shape.m, shape.n, shape.k},
-                  {storage, storage, storage, storage, storage, storage, storage}};
-    const uint32_t along_k = t.tile * (t.bk / 4 + 2), across = t.bk * (t.tile / 4 + 2);
-    kernel.requirements.invocations = invocations;
-    kernel.requirements.shared_memory = 2 * std::max(along_k, across) * 8 + subgroups * shape.m * shape.n * 4;
-    kernel.requirements.min_subgroup_size = 4;
-    kernel.requirements.matrix = shape;
-    kernel.required_subgroup_size = t.subgroup_size;
-    variants.kernels.push_back(std::move(kernel));
-    variants.shapes.push_back({Algorithm::matrix, t.tile, t.tile});
-}
-
-/// Shapes as drivers have them: NVIDIA and AMD (RDNA 3 on) 16 x 16 x 16, Intel (Xe2) 8 x 16 x 16, llvmpipe 8
-/// x 8 x 8. Intel's compiler spills with 32 steps at a time or with 8 matrices a subgroup.
-void add_matrices(Variants& variants) {
-    using namespace shaders;
-    add_matrix(variants, "matrix_16_128", {16, 16, 16}, {matmul_matrix_2x4, 4, 32, 128, 32});
-    add_matrix(variants, "matrix_16_64", {16, 16, 16}, {matmul_matrix_2x2, 2, 32, 64, 32});
-    add_matrix(variants, "matrix_8x16_128", {8, 16, 16}, {matmul_matrix_2x2, 2, 16, 128, 16});
-    add_matrix(variants, "matrix_8x16_64", {8, 16, 16}, {matmul_matrix_2x2, 2, 16, 64, 16});
-    add_matrix(variants, "matrix_8_32", {8, 8, 8}, {matmul_matrix_2x2, 2, 8, 32, 32});
-}
-#else
-void add_matrices(Variants&) {}
-#endif
-
-constexpr Requirements pointer_requirements{.invocations = 16,
-                                            .min_subgroup_size = 4,
-                                            .subgroup_quad = true,
-                                            .buffer_device_address = true,
-                                            .scalar_pointer_loads = true,
-                                            .cpu_only = true};
-
-void add_pointer(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
-    const uint32_t columns = pointer_requirements.invocations;
-    variants.kernels.push_back({"matmul",
-                                name,
-                                &shader,
-                                pointer_requirements,
-                                {columns, rows},
-                                {storage, address, address, storage, storage, storage, storage}});
-    variants.shapes.push_back({Algorithm::pointer, rows, columns});
-}
-
-constexpr uint32_t held_steps = 128;
-
-/// rows x tiles rows of C a workgroup (shaders/matmul_held.comp). 8, 16 and 32 tiles at BERT-base's shapes,
-/// where K is 3072: 47, 54 and 58 GFLOP/s with 8 lanes, 64, 75 and 84 with 16 (two cores of an EPYC,
-/// Mesa 26.1).
-void add_held(Variants& variants) {
-    const uint32_t columns = pointer_requirements.invocations;
-    constexpr uint32_t rows = 8, tiles = 32;
-    variants.kernels.push_back({"matmul",
-                                "cpu_held",
-                                &shaders::matmul_held,
-                                pointer_requirements,
-                                {columns, rows, tiles, held_steps},
-                                {storage, address, address, storage, storage, storage, storage}});
-    variants.shapes.push_back({Algorithm::held, rows * tiles, columns, rows});
-}
-
-void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
-    constexpr uint32_t invocations = 8;
-    Kernel kernel{"matmul", name,          &shader,
-                  {},       {invocations}, {storage, texel, texel, storage, storage, storage, storage}};
-    kernel.requirements = {.invocations = invocations,
-                           .min_subgroup_size = 4,
-                           .subgroup_quad = true,
-                           .texel_buffers = true,
-                           .cpu_only = true};
-    variants.kernels.push_back(std::move(kernel));
-    variants.shapes.push_back({Algorithm::texel, rows, 4 * invocations});
-}
-
-Variants make_variants(Type type) {
-    const bool half = type == Type::fp16;
-    Variants variants;
-    if (half) add_matrices(variants);
-    if (!half) add_held(variants);
-    const Shader& pointer = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
-    add_pointer(variants, pointer, "cpu_pointer_16", 16);
-    add_pointer(variants, pointer, "cpu_pointer_4", 4);
-    add_texel(variants, half ? shaders::matmul_texel_16_fp16 : shaders::matmul_texel_16_fp32, "cpu_texel_16",
-              16);
-    add_texel(variants, half ? shaders::matmul_texel_4_fp16 : shaders::matmul_texel_4_fp32, "cpu_texel_4", 4);
-    const Shader& side_8 = half ? shaders::matmul_tiled_8_fp16 : shaders::matmul_tiled_8_fp32;
-    const Shader& side_4 = half ? shaders::matmul_tiled_4_fp16 : shaders::matmul_tiled_4_fp32;
-    // The last numbers are bounds from what compilers tell (tools/lab/COMPILERS.md): tiled_64 spills with 64
-    // registers, where tiled_32, whose inner loop is short enough to be unrolled, does not.
-    add_tiled(variants, side_8, "tiled_128", 128, 8, 16, 128);
-    add_tiled(variants, side_4, "tiled_64", 64, 4, 32, 72);
-    add_tiled(variants, side_4, "tiled_32", 32, 4, 16, 64);
-    add_plain(variants, half ? shaders::matmul_plain_fp16 : shaders::matmul_plain_fp32);
-    return variants;
-}
-
-const Variants& variants_of(Type type) {
-    static const Variants fp32 = make_variants(Type::fp32);
-    static const Variants fp16 = make_variants(Type::fp16);
-    return type == Type::fp16 ? fp16 : fp32;
-}
-
-const Shape& shape_of(const Kernel& kernel, Type type) {
-    const Variants& variants = variants_of(type);
-    return variants.shapes[size_t(&kernel - variants.kernels.data())];
-}
-
-uint64_t tiles_of(const Shape& shape, const MatmulProblem& problem) {
+uint64_t tiles_of(const MatmulTile& shape, const MatmulProblem& problem) {
     return uint64_t((problem.m + shape.rows - 1) / shape.rows) *
            ((problem.n + shape.columns - 1) / shape.columns);
 }
 
 /// Parts of K, each summed by workgroups of its own, where C has too few tiles to fill the device: gradients
 /// of weights, whose K is all tokens. From capacities alone, so that the order of a sum is always the same.
-uint32_t parts_of_k(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
+uint32_t parts_of_k(const MatmulTile& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
     const bool shares_k = shape.algorithm == Algorithm::tiled || shape.algorithm == Algorithm::matrix;
     if (!shares_k || problem.orientation != Orientation::tn) return 1;
     const uint64_t wanted = workgroups_to_fill(capabilities.device_class) / tiles_of(shape, problem);
@@ -224,15 +43,15 @@ bool of_other_type_alone(const KernelChoices& choices, Type type) {
     const auto choice = choices.find("matmul");
     if (choice == choices.end()) return false;
     const auto has = [&](Type t) {
-        return std::ranges::find(variants_of(t).kernels, choice->second, &Kernel::name) !=
-               variants_of(t).kernels.end();
+        return std::ranges::find(matmul_variants(t), choice->second, &Kernel::name) !=
+               matmul_variants(t).end();
     };
     return !has(type) && (has(Type::fp32) || has(Type::fp16));
 }
 
 /// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
 /// over.
-bool suits(const Shape& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
+bool suits(const MatmulTile& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
     const bool cpu = capabilities.device_class == DeviceClass::cpu;
     switch (shape.algorithm) {
         case Algorithm::matrix:
@@ -269,7 +88,7 @@ uint64_t b_elements(const MatmulProblem& p) {
 
 /// Whether what is read past the end of an operand, for rows of C that there are not and in steps taken
 /// together, lies within its slack.
-bool reads_within_slack(const Shape& shape, const MatmulProblem& p) {
+bool reads_within_slack(const MatmulTile& shape, const MatmulProblem& p) {
     const uint32_t steps = shape.algorithm == Algorithm::held ? held_steps
                            : p.orientation == Orientation::nt ? 0
                                                               : 16;
@@ -394,7 +213,7 @@ uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a,
     MatmulProblem problem = problem_of({a.rows, a.columns, c.columns}, c, a, b, options);
     problem.n = whole_steps(std::min<uint64_t>(most, capabilities.max_texel_elements / (b.pitch / 4)));
     const Kernel& kernel = choose_matmul(capabilities, plan.choices(), problem, plan.tuning());
-    return shape_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
+    return tile_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
 }
 
 /// With parts, C is (parts * M,N).
@@ -406,7 +225,7 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
     const Tensor residual = options.residual != nullptr   ? *options.residual
                             : options.slope_at != nullptr ? *options.slope_at
                                                           : plan.counts();
-    const Shape& shape = shape_of(kernel, a.type);
+    const MatmulTile& shape = tile_of(kernel, a.type);
     Dispatch dispatch;
     dispatch.kernel = &kernel;
     dispatch.label = label;
@@ -452,7 +271,7 @@ void append_one(Plan& plan, const std::string& label, const Tensor& c, const Ten
     const Dimensions d = check_shapes(label, c, a, b, options);
     const Kernel& kernel =
         choose_matmul(plan.capabilities(), plan.choices(), problem_of(d, c, a, b, options), plan.tuning());
-    const Shape& shape = shape_of(kernel, a.type);
+    const MatmulTile& shape = tile_of(kernel, a.type);
     const uint32_t parts =
         only_adds(c, options) ? parts_of_k(shape, plan.capabilities(), problem_of(d, c, a, b, options)) : 1;
     if (parts > 1) return append_in_parts(plan, label, kernel, d, c, a, b, options, parts);
@@ -462,11 +281,11 @@ void append_one(Plan& plan, const std::string& label, const Tensor& c, const Ten
 }  // namespace
 
 std::span<const Kernel> matmul_kernels(Type type) {
-    return variants_of(type).kernels;
+    return matmul_variants(type);
 }
 
 bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem) {
-    const Shape& shape = shape_of(kernel, problem.type);
+    const MatmulTile& shape = tile_of(kernel, problem.type);
     switch (shape.algorithm) {
         case Algorithm::held:
             return reads_within_slack(shape, problem) && !(problem.residual_in_c && problem.activates);
@@ -493,7 +312,7 @@ const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoice
     for (const Kernel& kernel : table)
         if (satisfies(capabilities, kernel) && keeps_in_registers(capabilities, kernel.requirements) &&
             supports(kernel, capabilities, problem) &&
-            suits(shape_of(kernel, problem.type), capabilities, problem))
+            suits(tile_of(kernel, problem.type), capabilities, problem))
             return kernel;
     fail(ErrorCode::unsupported, "no matmul kernel for {}", capabilities.device_name);
 }
