@@ -116,9 +116,9 @@ void add_pointer(Variants& variants, const Shader& shader, std::string_view name
     variants.tiles.push_back({Algorithm::pointer, rows, columns});
 }
 
-/// rows x tiles rows of C a workgroup (shaders/matmul_held.comp). 8, 16 and 32 tiles at BERT-base's shapes,
-/// where K is 3072: 47, 54 and 58 GFLOP/s with 8 lanes, 64, 75 and 84 with 16 (two cores of an EPYC,
-/// Mesa 26.1).
+/// rows x tiles rows of C a workgroup (shaders/matmul_held.comp). With `tiles` changed to 8, 16 and 32,
+/// `vkbert bench matmul --rows 1024` says of K = 3072: 47, 54 and 58 GFLOP/s with 8 lanes, 64, 75 and 84 with
+/// 16 (two cores of an EPYC, Mesa 26.1).
 void add_held(Variants& variants) {
     const uint32_t columns = pointer_requirements.invocations;
     constexpr uint32_t rows = 8, tiles = 32;
