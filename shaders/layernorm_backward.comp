@@ -12,6 +12,7 @@
 layout(constant_id = 1) const uint COLUMNS4 = 1;  // H / 4
 layout(constant_id = 2) const uint RESIDUAL = 0;  // is there one?
 const uint STEPS = (COLUMNS4 + LOCAL_SIZE - 1) / LOCAL_SIZE;
+const bool EVEN = COLUMNS4 % LOCAL_SIZE == 0;  // no lane is ever past the end of a row
 
 #ifdef TEXEL
 layout(binding = 1) uniform TEXELS4 d_y_texels;
@@ -51,11 +52,11 @@ layout(push_constant) uniform Push { LayerNormBackwardPush p; };
 // Step s of this lane, zero past the end of the row.
 vec4 load_g(uint s) {
     const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-    return column < COLUMNS4 ? LOAD_D_Y(gl_WorkGroupID.x * p.d_y_pitch4 + column) * LOAD_GAMMA(column) : vec4(0);
+    return EVEN || column < COLUMNS4 ? LOAD_D_Y(gl_WorkGroupID.x * p.d_y_pitch4 + column) * LOAD_GAMMA(column) : vec4(0);
 }
 vec4 load_n(uint s, float mean, float rstd) {
     const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-    return column < COLUMNS4 ? (LOAD_X(gl_WorkGroupID.x * p.x_pitch4 + column) - mean) * rstd : vec4(0);
+    return EVEN || column < COLUMNS4 ? (LOAD_X(gl_WorkGroupID.x * p.x_pitch4 + column) - mean) * rstd : vec4(0);
 }
 
 void main() {
@@ -78,7 +79,7 @@ void main() {
     product = workgroup_add(product) / float(4 * COLUMNS4);
     UNROLL for (uint s = 0; s < STEPS; s++) {
         const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-        if (column < COLUMNS4) {
+        if (EVEN || column < COLUMNS4) {
             vec4 d_x = (G(s) - sum - N(s) * product) * rstd;
             if (RESIDUAL != 0u) d_x += LOAD_RESIDUAL(row * p.residual_pitch4 + column);
             d_x_data[row * p.d_x_pitch4 + column] = PACK4(d_x);

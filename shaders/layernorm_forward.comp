@@ -11,6 +11,7 @@
 layout(constant_id = 1) const uint COLUMNS4 = 1;         // H / 4
 layout(constant_id = 2) const uint KEEP_STATISTICS = 0;  // write mean and 1 / sqrt(variance + epsilon)
 const uint STEPS = (COLUMNS4 + LOCAL_SIZE - 1) / LOCAL_SIZE;
+const bool EVEN = COLUMNS4 % LOCAL_SIZE == 0;  // no lane is ever past the end of a row
 
 #ifdef TEXEL
 layout(binding = 1) uniform TEXELS4 x_texels;
@@ -45,7 +46,7 @@ layout(push_constant) uniform Push { LayerNormForwardPush p; };
 // Step s of this lane, zero past the end of the row.
 vec4 load_x(uint s) {
     const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-    return column < COLUMNS4 ? LOAD_X(gl_WorkGroupID.x * p.input_pitch4 + column) : vec4(0);
+    return EVEN || column < COLUMNS4 ? LOAD_X(gl_WorkGroupID.x * p.input_pitch4 + column) : vec4(0);
 }
 
 void main() {
@@ -64,12 +65,12 @@ void main() {
     float squares = 0;
     UNROLL for (uint s = 0; s < STEPS; s++) {
         const vec4 v = X(s) - mean;
-        if (s * LOCAL_SIZE + lane < COLUMNS4) squares += dot(v, v);
+        if (EVEN || s * LOCAL_SIZE + lane < COLUMNS4) squares += dot(v, v);
     }
     const float rstd = 1.0 / sqrt(workgroup_add(squares) / float(4 * COLUMNS4) + p.epsilon);
     UNROLL for (uint s = 0; s < STEPS; s++) {
         const uint column = s * LOCAL_SIZE + lane;
-        if (column < COLUMNS4)
+        if (EVEN || column < COLUMNS4)
             y_data[row * p.output_pitch4 + column] =
                 PACK4((X(s) - mean) * rstd * LOAD_GAMMA(column) + LOAD_BETA(column));
     }

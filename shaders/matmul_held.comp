@@ -5,11 +5,11 @@
 // C(M,N) = epilogue(op(A) op(B)) through addresses (matmul_pointer.glsl), for many rows of fp32: an invocation keeps HELD steps of
 // its column of B while it goes over ROWS x TILES rows of A with them. A CPU driver keeps them on its stack as whole vectors, so
 // that a column's elements are gathered once a workgroup and not once every ROWS rows. Sums of earlier steps wait in C.
-#define MATMUL_CONSTANTS 4
+#define MATMUL_CONSTANTS 3
 #include "shaders/matmul.glsl"
 layout(constant_id = 1) const uint ROWS = 8;
 layout(constant_id = 2) const uint TILES = 32;
-layout(constant_id = 3) const uint HELD = 128;
+layout(constant_id = MATMUL_CONSTANTS + 3) const uint HELD = 128;  // a multiple of 4, best a divisor of K
 #include "shaders/matmul_pointer.glsl"
 
 // C holds what is added to, and stands for the residual.

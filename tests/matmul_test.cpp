@@ -5,6 +5,7 @@
 
 #include "runtime/error.hpp"
 #include "runtime/ops/matmul.hpp"
+#include "runtime/ops/matmul_variants.hpp"
 #include "tests/op_test.hpp"
 #include "tools/selftest/reference_backward.hpp"
 
@@ -186,6 +187,24 @@ TEST(Matmul, TileEdges) {
 
 TEST(Matmul, LongSums) {
     check_one_a_shader(all_kinds({{.m = 13, .n = 37, .k = 772}, {.m = 37, .n = 24, .k = 3072}}));
+}
+
+/// K's that a CPU driver cuts into equal steps of a column, and one that leaves some over.
+TEST(Matmul, HeldSteps) {
+    EXPECT_EQ(ops::held_steps(Orientation::nt, 768), 128u);
+    EXPECT_EQ(ops::held_steps(Orientation::nt, 192), 96u);
+    EXPECT_EQ(ops::held_steps(Orientation::nn, 312), 104u);
+    EXPECT_EQ(ops::held_steps(Orientation::tn, 312), 128u);
+    EXPECT_EQ(ops::held_steps(Orientation::nt, 388), 128u);
+    std::vector<Case> cases;
+    for (const Orientation orientation : {Orientation::nt, Orientation::nn, Orientation::tn})
+        for (const uint32_t k : {192u, 312u, 68u, 388u})
+            cases.push_back({.m = 67, .n = 40, .k = k, .orientation = orientation, .bias = true});
+    for (const Case& c : cases) check(c, {});
+    for_each_variant("matmul", [&](const KernelChoices& choices) {
+        if (choices.at("matmul") != "cpu_held") return;
+        for (const Case& c : cases) check(c, choices);
+    });
 }
 
 /// Few tiles and many steps: parts of K are summed apart, also those that a short run leaves empty.

@@ -50,7 +50,7 @@ std::span<const Kernel> layernorm_backward_columns_kernels(Type type) {
              .shader = &texel_shader,
              .requirements = {.invocations = 16, .texel_buffers = true, .cpu_only = true},
              .constants = {16},
-             .bindings = {storage, texel, texel, texel, texel, storage}},
+             .bindings = {storage, texel, texel, storage, storage, storage}},
             {.op = "layernorm_backward_columns",
              .name = "plain",
              .shader = &shader,

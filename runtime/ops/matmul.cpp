@@ -67,7 +67,7 @@ bool suits(const MatmulTile& shape, const Capabilities& capabilities, const Matm
             return tiles >= 32;
         }
         case Algorithm::held:  // at BERT-base's shapes 1.2 to 2 times as fast as others from 64 rows on
-            return cpu && problem.m >= 64 && problem.k >= held_steps;
+            return cpu && problem.m >= 64;
         case Algorithm::pointer:
             return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::texel:
@@ -89,7 +89,7 @@ uint64_t b_elements(const MatmulProblem& p) {
 /// Whether what is read past the end of an operand, for rows of C that there are not and in steps taken
 /// together, lies within its slack.
 bool reads_within_slack(const MatmulTile& shape, const MatmulProblem& p) {
-    const uint32_t steps = shape.algorithm == Algorithm::held ? held_steps
+    const uint32_t steps = shape.algorithm == Algorithm::held ? held_steps(p.orientation, p.k)
                            : p.orientation == Orientation::nt ? 0
                                                               : 16;
     if (p.k < steps) return false;
@@ -231,6 +231,8 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
     dispatch.label = label;
     dispatch.constants = {uint32_t(options.orientation), uint32_t(options.activation),
                           epilogue_bits(c, options)};
+    if (shape.algorithm == Algorithm::held)
+        dispatch.constants.push_back(held_steps(options.orientation, d.k.capacity));
     dispatch.bindings = {{plan.counts()},
                          {a},
                          {b},

@@ -126,7 +126,7 @@ void add_held(Variants& variants) {
                                 "cpu_held",
                                 &shaders::matmul_held,
                                 pointer_requirements,
-                                {columns, rows, tiles, held_steps},
+                                {columns, rows, tiles},
                                 {storage, address, address, storage, storage, storage, storage}});
     variants.tiles.push_back({Algorithm::held, rows * tiles, columns, rows});
 }
@@ -173,6 +173,14 @@ const Variants& variants_of(Type type) {
 }
 
 }  // namespace
+
+uint32_t held_steps(Orientation orientation, uint32_t k) {
+    constexpr uint32_t most = 128, least = 64;
+    if (orientation == Orientation::tn) return most;
+    for (uint32_t steps = most; steps >= least; steps -= 4)
+        if (k % steps == 0) return steps;
+    return most;
+}
 
 std::span<const Kernel> matmul_variants(Type type) {
     return variants_of(type).kernels;

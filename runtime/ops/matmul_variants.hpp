@@ -4,6 +4,7 @@
 #include <span>
 
 #include "runtime/kernels.hpp"
+#include "runtime/ops.hpp"
 #include "runtime/types.hpp"
 
 namespace vkbert::ops {
@@ -17,8 +18,10 @@ struct MatmulTile {
     uint32_t rows_at_a_time = rows;
 };
 
-/// Steps of K that the held variant keeps of a column of B.
-constexpr uint32_t held_steps = 128;
+/// Steps that the held variant keeps of a column of B where K has k steps: 128, or what divides a K that 128
+/// does not; of tokens (tn), of which there may be fewer than k, always 128. Steps left over are done 8 rows
+/// at a time, three times as slowly.
+uint32_t held_steps(Orientation orientation, uint32_t k);
 
 /// The table for operands of this type, best first.
 std::span<const Kernel> matmul_variants(Type type);
