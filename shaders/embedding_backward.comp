@@ -2,13 +2,21 @@
 #extension GL_GOOGLE_include_directive : require
 // Of each piece, rows that belong to one row of the table: their sum in the order of the list, added to that row where the
 // piece is all there is of it, else written to partials. A second dispatch with ORDERED 0 adds the partials of each such
-// row. One invocation four columns of one piece.
+// row. One invocation four columns of one piece. -DTEXEL reads the source as a texel buffer.
 #include "shaders/common.glsl"
+#include "shaders/texel.glsl"
 #include "shaders/embedding_backward.h"
 
-layout(constant_id = 1) const uint ORDERED = 1;  // rows of the source are listed in order; 0: they follow each other
+layout(constant_id = 1) const uint STEPS = 1;    // of four columns, by each invocation
+layout(constant_id = 2) const uint ORDERED = 1;  // rows of the source are listed in order; 0: they follow each other
 
+#ifdef TEXEL
+layout(binding = 1) uniform TEXELS4 source_texels;
+#define LOAD(i) FETCH4(source_texels, i)
+#else
 layout(std430, binding = 1) readonly buffer Source { STORED4 source[]; };
+#define LOAD(i) UNPACK4(source[i])
+#endif
 layout(std430, binding = 2) readonly buffer Order { uint order[]; };
 layout(std430, binding = 3) readonly buffer Pieces { uvec4 pieces[]; };  // EmbeddingPiece
 layout(std430, binding = 4) buffer Table { vec4 table[]; };
@@ -19,15 +27,18 @@ const uint NONE = 0xffffffffu;
 
 void main() {
     const uvec4 piece = pieces[gl_WorkGroupID.x];
-    const uint column = gl_WorkGroupID.y * LOCAL_SIZE + gl_LocalInvocationID.x;
     const bool whole = piece.w == NONE;
     const uint row = piece.z - p.first_row;
-    if (column >= p.columns4 || (whole ? row >= p.table_rows : p.partials == 0u)) return;
-    vec4 sum = vec4(0);
-    for (uint i = piece.x; i < piece.x + piece.y; i++)
-        sum += UNPACK4(source[(ORDERED != 0u ? order[i] : i) * p.source_pitch4 + column]);
-    if (whole)
-        table[row * p.table_pitch4 + column] += sum;
-    else
-        partials[piece.w * p.columns4 + column] = sum;
+    if (whole ? row >= p.table_rows : p.partials == 0u) return;
+    const uint first = gl_WorkGroupID.y * LOCAL_SIZE * STEPS + gl_LocalInvocationID.x;
+    const uint end = min(p.columns4, first + LOCAL_SIZE * STEPS);
+    for (uint column = first; column < end; column += LOCAL_SIZE) {
+        vec4 sum = vec4(0);
+        for (uint i = piece.x; i < piece.x + piece.y; i++)
+            sum += LOAD((ORDERED != 0u ? order[i] : i) * p.source_pitch4 + column);
+        if (whole)
+            table[row * p.table_pitch4 + column] += sum;
+        else
+            partials[piece.w * p.columns4 + column] = sum;
+    }
 }

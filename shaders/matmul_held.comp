@@ -63,7 +63,7 @@ void main() {
             store(row, column, m, begin == 0, begin + HELD == k);
         }
     }
-    if (whole == k && k > 0) return;
+    if (EVEN_STEPS || whole == k && k > 0) return;
     for (uint row = first_row; row < end_row; row += ROWS) {
         [[unroll]] for (uint r = 0; r < ROWS; r++) acc[r] = 0;
         add_steps(min(row, last_row), b_row, whole, k);

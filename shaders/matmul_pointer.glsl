@@ -41,6 +41,8 @@ const bool A_ALONG_K = ORIENTATION != ORIENTATION_TN, B_ALONG_K = ORIENTATION ==
 #define B_ALONG_AT(column, k) ELEMENTS_AT(b, column, p.b_pitch4, (k) / 4)
 #define B_ACROSS_AT(column, k) WORDS_AT(b, k, p.b_pitch4, column)
 
+const bool EVEN_STEPS = (EPILOGUE & EPILOGUE_EVEN_STEPS) != 0u;
+
 float acc[ROWS];
 
 // Where to read `count` steps from. llvmpipe goes through a loop's body once more when all lanes have left it, and loads through
@@ -84,6 +86,7 @@ void add_steps(uint row, uint column, uint begin, uint end) {
     const uint groups_end = B_ALONG_K ? (end + 3) / 4 * 4 : end / 4 * 4;
     const uint whole_end = begin + (groups_end - begin) / 16 * 16;
     for (uint k = begin; k < whole_end; k += 16) ADD_GROUPS(4, row, column, readable(k, 16))
+    if (EVEN_STEPS) return;
     for (uint k = whole_end; k < groups_end; k += 4) ADD_GROUPS(1, row, column, readable(k, 4))
     for (uint step = groups_end; step < end; step++) {  // rows of B beyond the last may hold anything
         const uint k = min(step, p.k - 1);

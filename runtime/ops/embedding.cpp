@@ -7,6 +7,8 @@ namespace vkbert {
 
 VKBERT_DECLARE_SHADER(embedding_forward_fp32)
 VKBERT_DECLARE_SHADER(embedding_forward_fp16)
+VKBERT_DECLARE_SHADER(embedding_forward_texel_fp32)
+VKBERT_DECLARE_SHADER(embedding_forward_texel_fp16)
 
 namespace vkbert::ops {
 
@@ -14,17 +16,26 @@ static constexpr uint32_t embedding_invocations = 64;
 
 std::span<const Kernel> embedding_forward_kernels(Type type) {
     using enum BindingKind;
-    const auto make = [](const Shader& shader) {
-        return Kernel{.op = "embedding_forward",
-                      .name = "plain",
-                      .shader = &shader,
-                      .requirements = {.invocations = embedding_invocations},
-                      .constants = {embedding_invocations},
-                      .bindings = {storage, storage, storage, storage, storage, storage, storage, storage}};
+    const auto make = [](const Shader& shader, const Shader& texel_shader) {
+        return std::vector<Kernel>{
+            {.op = "embedding_forward",
+             .name = "texel",
+             .shader = &texel_shader,
+             .requirements = {.invocations = 16, .texel_buffers = true, .cpu_only = true},
+             .constants = {16, 48},
+             .bindings = {storage, storage, storage, storage, texel, texel, texel, storage}},
+            {.op = "embedding_forward",
+             .name = "plain",
+             .shader = &shader,
+             .requirements = {.invocations = embedding_invocations},
+             .constants = {embedding_invocations, 1},
+             .bindings = std::vector<BindingKind>(8, storage)}};
     };
-    static const Kernel fp32 = make(shaders::embedding_forward_fp32),
-                        fp16 = make(shaders::embedding_forward_fp16);
-    return {type == Type::fp16 ? &fp16 : &fp32, 1};
+    static const std::vector<Kernel> fp32 =
+        make(shaders::embedding_forward_fp32, shaders::embedding_forward_texel_fp32);
+    static const std::vector<Kernel> fp16 =
+        make(shaders::embedding_forward_fp16, shaders::embedding_forward_texel_fp16);
+    return type == Type::fp16 ? fp16 : fp32;
 }
 
 void embedding_forward(Plan& plan, const std::string& label, const Tensor& sum, const Tensor& ids,
@@ -43,14 +54,15 @@ void embedding_forward(Plan& plan, const std::string& label, const Tensor& sum, 
     for (const RowBlock& block : blocks) {
         const Tensor word = blocks.size() == 1 ? tables.word : tables.word.rows_at(block.first, block.count);
         Dispatch dispatch;
-        dispatch.kernel = &choose_kernel(embedding_forward_kernels(sum.type), device, plan.choices());
         dispatch.label = label;
         dispatch.bindings = {{plan.counts()},   {ids},         {positions},         {types}, {word},
                              {tables.position}, {tables.type}, {sum, Access::write}};
+        dispatch.kernel = &choose_fitting(plan, embedding_forward_kernels(sum.type), dispatch.bindings);
+        const std::vector<uint32_t>& constants = dispatch.kernel->constants;
         dispatch.set_push(EmbeddingForwardPush{sum.columns / 4, block.first, block.count, word.pitch / 4,
                                                tables.position.pitch / 4, tables.type.pitch / 4,
                                                sum.pitch / 4});
-        dispatch.groups = {Groups{sum.rows}, Groups{sum.columns / 4, embedding_invocations}, Groups{}};
+        dispatch.groups = {Groups{sum.rows}, Groups{sum.columns / 4, constants[0] * constants[1]}, Groups{}};
         const double row_bytes = double(sum.columns) * size_of(sum.type);
         dispatch.work = {.extent = sum.rows,
                          .flops_per_row = 2.0 * sum.columns / double(blocks.size()),

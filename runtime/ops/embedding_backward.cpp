@@ -11,6 +11,8 @@ namespace vkbert {
 
 VKBERT_DECLARE_SHADER(embedding_backward_fp32)
 VKBERT_DECLARE_SHADER(embedding_backward_fp16)
+VKBERT_DECLARE_SHADER(embedding_backward_texel_fp32)
+VKBERT_DECLARE_SHADER(embedding_backward_texel_fp16)
 
 namespace vkbert::ops {
 
@@ -51,17 +53,27 @@ uint32_t max_embedding_sums(uint32_t tokens) {
 }
 
 std::span<const Kernel> embedding_backward_kernels(Type type) {
-    const auto make = [](const Shader& shader) {
-        return Kernel{.op = "embedding_backward",
-                      .name = "plain",
-                      .shader = &shader,
-                      .requirements = {.invocations = embedding_invocations},
-                      .constants = {embedding_invocations},
-                      .bindings = std::vector<BindingKind>(6, BindingKind::storage)};
+    using enum BindingKind;
+    const auto make = [](const Shader& shader, const Shader& texel_shader) {
+        return std::vector<Kernel>{
+            {.op = "embedding_backward",
+             .name = "texel",
+             .shader = &texel_shader,
+             .requirements = {.invocations = 16, .texel_buffers = true, .cpu_only = true},
+             .constants = {16, 48},
+             .bindings = {storage, texel, storage, storage, storage, storage}},
+            {.op = "embedding_backward",
+             .name = "plain",
+             .shader = &shader,
+             .requirements = {.invocations = embedding_invocations},
+             .constants = {embedding_invocations, 1},
+             .bindings = std::vector<BindingKind>(6, storage)}};
     };
-    static const Kernel fp32 = make(shaders::embedding_backward_fp32),
-                        fp16 = make(shaders::embedding_backward_fp16);
-    return {type == Type::fp16 ? &fp16 : &fp32, 1};
+    static const std::vector<Kernel> fp32 =
+        make(shaders::embedding_backward_fp32, shaders::embedding_backward_texel_fp32);
+    static const std::vector<Kernel> fp16 =
+        make(shaders::embedding_backward_fp16, shaders::embedding_backward_texel_fp16);
+    return type == Type::fp16 ? fp16 : fp32;
 }
 
 namespace {
@@ -78,8 +90,6 @@ void append(Plan& plan, const std::string& label, const Stage& stage, const Tens
             const RowBlock& block, uint32_t blocks) {
     const Tensor table = blocks == 1 ? d_table : d_table.rows_at(block.first, block.count);
     Dispatch dispatch;
-    dispatch.kernel =
-        &choose_kernel(embedding_backward_kernels(stage.source.type), plan.capabilities(), plan.choices());
     dispatch.label = label;
     dispatch.constants = {uint32_t(stage.order != nullptr)};
     dispatch.bindings = {
@@ -90,11 +100,13 @@ void append(Plan& plan, const std::string& label, const Stage& stage, const Tens
         {table, Access::read_write},
         // What is not there must be something that is written anyway: the shader says that it writes.
         {stage.partials != nullptr ? *stage.partials : table, Access::write}};
+    dispatch.kernel = &choose_fitting(plan, embedding_backward_kernels(stage.source.type), dispatch.bindings);
+    const std::vector<uint32_t>& constants = dispatch.kernel->constants;
     const uint32_t columns4 = d_table.columns / 4;
     const bool with_partials = stage.partials != nullptr && block.first == 0;
     dispatch.set_push(EmbeddingBackwardPush{columns4, block.first, block.count, uint32_t(with_partials),
                                             stage.source.pitch / 4, d_table.pitch / 4});
-    dispatch.groups = {Groups{stage.pieces.rows}, Groups{columns4, embedding_invocations}, Groups{}};
+    dispatch.groups = {Groups{stage.pieces.rows}, Groups{columns4, constants[0] * constants[1]}, Groups{}};
     const double part = double(d_table.columns) / blocks;
     dispatch.work = {.extent = stage.source.rows,
                      .flops_per_row = part,

@@ -216,6 +216,13 @@ uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a,
     return tile_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
 }
 
+/// Whether a CPU driver need not compile what does the steps left over: a third of its time for a pipeline.
+bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) {
+    const bool pointer = shape.algorithm == Algorithm::pointer, held = shape.algorithm == Algorithm::held;
+    if (!k.constant() || k.capacity == 0 || !(pointer || held)) return false;
+    return k.capacity % (held ? held_steps(orientation, k.capacity) : 16) == 0;
+}
+
 /// With parts, C is (parts * M,N).
 void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
                      const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
@@ -233,6 +240,7 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
                           epilogue_bits(c, options)};
     if (shape.algorithm == Algorithm::held)
         dispatch.constants.push_back(held_steps(options.orientation, d.k.capacity));
+    if (has_even_steps(shape, options.orientation, d.k)) dispatch.constants[2] |= EPILOGUE_EVEN_STEPS;
     dispatch.bindings = {{plan.counts()},
                          {a},
                          {b},
