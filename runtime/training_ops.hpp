@@ -21,10 +21,6 @@ namespace vkbert::ops {
 void dropout(Plan&, const std::string& label, const Tensor& output, const Tensor& input, const Dropout&,
              const Tensor* residual = nullptr);
 
-/// y(T,F) = f(x), elementwise; in place when both are the same tensor. (fp16) For passes that keep what went
-/// into the activation; matmul() applies it by itself otherwise.
-void activation_forward(Plan&, const std::string& label, const Tensor& y, const Tensor& x, Activation);
-
 /// d_x(T,F) = d_y f'(x), elementwise; in place when d_x and d_y are the same tensor. (fp16) The derivative of
 /// ReLU at zero is zero, as PyTorch has it.
 void activation_backward(Plan&, const std::string& label, const Tensor& d_x, const Tensor& d_y,

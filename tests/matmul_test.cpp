@@ -70,7 +70,8 @@ Expected expect(const Case& c) {
                 std::fabs(c.scale) * e.tolerance(i, j) + (c.bias ? std::fabs(e.bias(0, j)) : 0);
             double tolerance = 1.13 * (std::sqrt(double(k)) + 4) * roundoff(Type::fp32) * magnitude;
             if (c.activation != Activation::none) tolerance += 4e-7 * std::max(1.0, std::fabs(x));
-            if (c.slope) tolerance += 1e-6 * std::fabs(x);  // slopes are good to 1e-6 (activation_test)
+            if (c.slope)
+                tolerance += 1e-6 * std::fabs(x);  // slopes are good to 1e-6 (activation_backward_test)
             tolerance += roundoff(Type::fp32) * (std::fabs(value) + std::fabs(added));
             if (c.output_type == Type::fp16) tolerance += roundoff(Type::fp16) * std::fabs(value) + 0x1p-25;
             e.output(i, j) = value;
@@ -251,6 +252,29 @@ TEST(Matmul, Epilogues) {
                     .in_place = true,
                     .activation = Activation::gelu},
                    {.m = 35, .n = 30, .k = 388, .residual = true, .in_place = true, .scale = 0.125f}}));
+}
+
+/// Each activation by itself: the product with the identity.
+TEST(Matmul, Activations) {
+    for (uint32_t i = 0; i <= uint32_t(Activation::sigmoid); i++)
+        for (const Type type : {Type::fp32, Type::fp16})
+            for (const double magnitude : {4.0, 1000.0}) {
+                SCOPED_TRACE(fmt::format("activation {} {} magnitude {}", i, name_of(type), magnitude));
+                const Matrix x = random_matrix(515, 4, 1, type, magnitude);
+                Matrix identity(4, 4);
+                for (uint32_t j = 0; j < 4; j++) identity(j, j) = 1;
+                OpRun run;
+                const Tensor y = run.output(515, 4, type);
+                ops::matmul(run.plan(), "test", y, run.input(x, type), run.input(identity, type),
+                            {.activation = Activation(i)});
+                run.execute();
+                Matrix expected = x;
+                for (double& v : expected.values) v = reference::activation(Activation(i), v);
+                expect_near(run.result(y), expected, [&](uint32_t r, uint32_t c) {
+                    return 4e-7 * std::max(1.0, std::fabs(x(r, c))) +
+                           roundoff(type) * std::fabs(expected(r, c)) + 0x1p-25;
+                });
+            }
 }
 
 /// What training adds: the input of an activation kept, and gradients times the activation's slope.

@@ -8,8 +8,6 @@ std::vector<KernelTable> all_kernels() {
     return {
         {"activation_backward", activation_backward_kernels(fp32)},
         {"activation_backward", activation_backward_kernels(fp16)},
-        {"activation_forward", activation_forward_kernels(fp32)},
-        {"activation_forward", activation_forward_kernels(fp16)},
         {"adamw", adamw_kernels()},
         {"attention_backward", attention_backward_kernels(fp32)},
         {"attention_backward", attention_backward_kernels(fp16)},

@@ -154,15 +154,8 @@ const Kernel& choose_attention(const Plan& plan, std::span<const Kernel> (*kerne
                                const WidestMatrixHeads& widest) {
     std::span<const Kernel> table = kernels(type);
     const Capabilities& capabilities = plan.capabilities();
-    const auto choice = plan.choices().find(table.front().op);
-    const auto has = [&](Type t) {
-        return std::ranges::find(kernels(t), choice->second, &Kernel::name) != kernels(t).end();
-    };
-    const Type other = type == Type::fp16 ? Type::fp32 : Type::fp16;
-    if (choice != plan.choices().end() && (has(type) || !has(other))) {
-        const Kernel* forced = forced_kernel(table, capabilities, plan.choices());
-        if (supports_attention(*forced, head_size)) return *forced;
-    }
+    const Kernel* const forced = forced_of_type(kernels, type, capabilities, plan.choices());
+    if (forced != nullptr && supports_attention(*forced, head_size)) return *forced;
     const Kernel* const tuned = tuned_fitting(plan, table, bindings, type, {.columns = head_size});
     if (tuned != nullptr && supports_attention(*tuned, head_size)) return *tuned;
     for (; table.front().requirements.matrix.m != 0; table = table.subspan(1)) {

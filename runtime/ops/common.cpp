@@ -64,6 +64,18 @@ const Kernel* tuned_fitting(const Plan& plan, std::span<const Kernel> table,
     return tuned != nullptr && fits(plan.capabilities(), *tuned, bindings) ? tuned : nullptr;
 }
 
+const Kernel* forced_of_type(std::span<const Kernel> (*kernels)(Type), Type type,
+                             const Capabilities& capabilities, const KernelChoices& choices) {
+    const auto choice = choices.find(kernels(type).front().op);
+    if (choice == choices.end()) return nullptr;
+    const auto has = [&](Type t) {
+        return std::ranges::find(kernels(t), choice->second, &Kernel::name) != kernels(t).end();
+    };
+    const Type other = type == Type::fp16 ? Type::fp32 : Type::fp16;
+    if (!has(type) && has(other)) return nullptr;
+    return forced_kernel(kernels(type), capabilities, choices);
+}
+
 const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
                              const std::vector<Binding>& bindings, Type type, const TunedShape& shape) {
     if (const Kernel* forced = forced_kernel(table, plan.capabilities(), plan.choices())) return *forced;

@@ -37,6 +37,10 @@ std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t 
 /// The first variant that the device can run and whose texel buffers hold the tensors bound to it.
 const Kernel& first_fitting(const Capabilities& capabilities, std::span<const Kernel> table,
                             const std::vector<Binding>& bindings);
+/// forced_kernel() of an op whose table depends on the type of its operands; nullptr where only the other
+/// type has a variant of that name, since in a pass with both it is the other's dispatches that are meant.
+const Kernel* forced_of_type(std::span<const Kernel> (*kernels)(Type), Type type, const Capabilities&,
+                             const KernelChoices& choices);
 /// The one that the plan's tuning knows for operands of `type` and this shape, if its texel buffers hold the
 /// tensors bound to it; else nullptr.
 const Kernel* tuned_fitting(const Plan& plan, std::span<const Kernel> table,

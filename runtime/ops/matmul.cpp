@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "runtime/error.hpp"
+#include "runtime/ops/common.hpp"
 #include "runtime/ops/matmul_variants.hpp"
 #include "runtime/training_ops.hpp"
 #include "shaders/glsl_types.h"
@@ -35,18 +36,6 @@ uint32_t parts_of_k(const MatmulTile& shape, const Capabilities& capabilities, c
     return uint32_t(std::max<uint64_t>(
         std::min({wanted, uint64_t(problem.k / least_part), capabilities.max_storage_buffer_range / bytes}),
         1));
-}
-
-/// Whether a variant is asked for by name that this type has not and another has: of a pass that computes in
-/// both types, it is then the other's matmuls that are meant.
-bool of_other_type_alone(const KernelChoices& choices, Type type) {
-    const auto choice = choices.find("matmul");
-    if (choice == choices.end()) return false;
-    const auto has = [&](Type t) {
-        return std::ranges::find(matmul_variants(t), choice->second, &Kernel::name) !=
-               matmul_variants(t).end();
-    };
-    return !has(type) && (has(Type::fp32) || has(Type::fp16));
 }
 
 /// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
@@ -104,10 +93,6 @@ struct Dimensions {
     uint32_t n;
 };
 
-void check(bool condition, const std::string& label, const char* what) {
-    if (!condition) fail(ErrorCode::invalid_argument, "{}: matmul: {}", label, what);
-}
-
 bool is_operand(const Tensor& t) {
     return t.type != Type::uint32 && t.pitch % 4 == 0 && t.columns <= t.pitch;
 }
@@ -115,35 +100,36 @@ bool is_operand(const Tensor& t) {
 Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
                         const MatmulOptions& options) {
     check(is_operand(a) && is_operand(b) && is_operand(c), label,
-          "A, B and C are fp32 or fp16 and their pitches multiples of 4");
-    check(a.type == b.type, label, "A and B are of one type");
-    check(c.type == Type::fp32 || c.type == a.type, label, "C is fp32 or of A's type");
+          "matmul: A, B and C are fp32 or fp16 and their pitches multiples of 4");
+    check(a.type == b.type, label, "matmul: A and B are of one type");
+    check(c.type == Type::fp32 || c.type == a.type, label, "matmul: C is fp32 or of A's type");
     Dimensions d{a.rows, a.columns, c.columns};
     if (options.orientation == Orientation::tn) {
         d = {a.columns, a.rows, c.columns};
-        check(c.rows == d.m && b.rows == d.k && b.columns == d.n, label, "C(M,N) = A(K,M)^T B(K,N)");
+        check(c.rows == d.m && b.rows == d.k && b.columns == d.n, label, "matmul: C(M,N) = A(K,M)^T B(K,N)");
     } else {
-        check(d.k.capacity % 4 == 0 || options.orientation == Orientation::nn, label, "K is a multiple of 4");
+        check(d.k.capacity % 4 == 0 || options.orientation == Orientation::nn, label,
+              "matmul: K is a multiple of 4");
         const bool fits = options.orientation == Orientation::nt
                               ? b.rows == Extent(d.n) && b.columns == d.k.capacity
                               : b.rows == d.k && b.columns == d.n;
-        check(c.rows == d.m && fits, label, "C(M,N) = A(M,K) B(N,K)^T, or A(M,K) B(K,N)");
+        check(c.rows == d.m && fits, label, "matmul: C(M,N) = A(M,K) B(N,K)^T, or A(M,K) B(K,N)");
     }
     if (const Tensor* bias = options.bias)
         check(bias->type == Type::fp32 && bias->rows == Extent(1u) && bias->columns == d.n, label,
-              "bias is (1,N) fp32");
+              "matmul: bias is (1,N) fp32");
     const auto like_c = [&](const Tensor& t) {
         return t.type == c.type && t.rows == c.rows && t.columns == d.n && is_operand(t);
     };
     if (const Tensor* residual = options.residual)
-        check(like_c(*residual), label, "residual is (M,N), of C's type, its pitch a multiple of 4");
+        check(like_c(*residual), label, "matmul: residual is (M,N), of C's type, its pitch a multiple of 4");
     if (const Tensor* kept = options.kept)
         check(like_c(*kept) && kept->pitch == c.pitch && kept->storage != c.storage, label,
-              "what is kept is (M,N), of C's type and pitch, elsewhere");
+              "matmul: what is kept is (M,N), of C's type and pitch, elsewhere");
     if (const Tensor* at = options.slope_at)
         check(
             like_c(*at) && at->storage != c.storage && options.residual == nullptr && options.bias == nullptr,
-            label, "slopes are at (M,N), of C's type, elsewhere, without bias and residual");
+            label, "matmul: slopes are at (M,N), of C's type, elsewhere, without bias and residual");
     return d;
 }
 
@@ -314,8 +300,7 @@ bool supports(const Kernel& kernel, const Capabilities& capabilities, const Matm
 const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoices& choices,
                             const MatmulProblem& problem, const Tuning& tuning) {
     const std::span<const Kernel> table = matmul_kernels(problem.type);
-    const Kernel* const forced =
-        of_other_type_alone(choices, problem.type) ? nullptr : forced_kernel(table, capabilities, choices);
+    const Kernel* const forced = forced_of_type(matmul_kernels, problem.type, capabilities, choices);
     if (forced != nullptr && supports(*forced, capabilities, problem)) return *forced;
     const Kernel* const tuned = tuning.find(table, capabilities, problem.type, tuned_shape(problem));
     if (tuned != nullptr && supports(*tuned, capabilities, problem)) return *tuned;
@@ -331,7 +316,7 @@ void matmul(Plan& plan, const std::string& label, const Tensor& c, const Tensor&
             const MatmulOptions& options) {
     const uint32_t most = rows_of_b_at_a_time(plan, c, a, b, options);
     if (most >= c.columns) return append_one(plan, label, c, a, b, options);
-    check(b.rows.capacity == c.columns, label, "B(N,K) has a row for each column of C");
+    check(b.rows.capacity == c.columns, label, "matmul: B(N,K) has a row for each column of C");
     for (uint32_t first = 0; first < c.columns; first += most) {
         const uint32_t count = std::min(most, c.columns - first);
         MatmulOptions block = options;

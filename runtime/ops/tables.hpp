@@ -9,7 +9,6 @@
 namespace vkbert::ops {
 
 std::span<const Kernel> activation_backward_kernels(Type type);
-std::span<const Kernel> activation_forward_kernels(Type type);
 std::span<const Kernel> adamw_kernels();
 std::span<const Kernel> attention_backward_kernels(Type type);
 std::span<const Kernel> attention_forward_kernels(Type type);

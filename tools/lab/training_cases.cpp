@@ -75,12 +75,6 @@ Case attention_backward(uint32_t head_size, float probability, Type type) {
 /// What follows or precedes the matmuls of a feed-forward block: the activation at F, the bias's gradient.
 void add_feed_forward(std::vector<Case>& cases, Type type) {
     const std::string name(name_of(type));
-    cases.push_back({"activation_forward", name, [=](Plan& plan) {
-                         const Extent rows = plan.symbol("tokens", tokens);
-                         ops::activation_forward(plan, "gelu", plan.persistent("y", rows, wide, type),
-                                                 plan.persistent("x", rows, wide, type),
-                                                 ops::Activation::gelu);
-                     }});
     cases.push_back({"activation_backward", name, [=](Plan& plan) {
                          const Extent rows = plan.symbol("tokens", tokens);
                          ops::activation_backward(plan, "gelu", plan.persistent("d_x", rows, wide, type),

@@ -17,17 +17,6 @@ namespace reference = test::reference;
 
 static constexpr ops::Activation activation = ops::Activation::gelu;
 
-static double check_activation_forward(OpRun& run, uint64_t seed, Type type) {
-    const Matrix x = random_matrix(5, 132, seed, type, 4);
-    Matrix expected = x;
-    for (double& value : expected.values) value = reference::activation(activation, value);
-    const Tensor y = run.output(5, 132, type);
-    ops::activation_forward(run.plan(), "selftest", y, run.input(x, type), activation);
-    run.execute();
-    return worst(run.result(y), expected,
-                 [&](uint32_t i, uint32_t j) { return 3e-6 + roundoff(type) * std::fabs(expected(i, j)); });
-}
-
 static double check_activation_backward(OpRun& run, uint64_t seed, Type type) {
     const Matrix x = random_matrix(5, 132, seed, type, 4), d_y = random_matrix(5, 132, seed + 1, type);
     Matrix expected = d_y;
@@ -114,7 +103,6 @@ static double check_transpose(OpRun& run, uint64_t seed, Type type) {
 }
 
 void add_gradient_checks(std::vector<Check>& checks) {
-    add_for_types(checks, "activation_forward", ops::activation_forward_kernels, check_activation_forward);
     add_for_types(checks, "activation_backward", ops::activation_backward_kernels, check_activation_backward);
     add_for_types(checks, "attention_backward", ops::attention_backward_kernels, check_attention_backward);
     add_for_types(checks, "column_sums", ops::column_sums_kernels, check_column_sums);

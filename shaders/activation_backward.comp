@@ -1,10 +1,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// y(T,F) = f(x), or with -DBACKWARD d_x(T,F) = d_y f'(x). One invocation four elements, which are read before they are
-// written: in place is fine. -DTEXEL reads x and d_y as texel buffers.
+// d_x(T,F) = d_y f'(x). One invocation four elements, which are read before they are written: in place is fine. -DTEXEL reads x
+// and d_y as texel buffers.
 #include "shaders/common.glsl"
 #include "shaders/activation.glsl"
-#include "shaders/activation.h"
+#include "shaders/activation_backward.h"
 #include "shaders/texel.glsl"
 
 layout(constant_id = 1) const uint ACTIVATION = 0;
@@ -20,18 +20,14 @@ layout(std430, binding = 2) readonly buffer OutputGradient { STORED4 d_y_data[];
 #define LOAD_X(i) UNPACK4(x_data[i])
 #define LOAD_D_Y(i) UNPACK4(d_y_data[i])
 #endif
-layout(std430, binding = 3) writeonly buffer Output { STORED4 output_data[]; };
-layout(push_constant) uniform Push { ActivationPush p; };
+layout(std430, binding = 3) writeonly buffer InputGradient { STORED4 d_x_data[]; };
+layout(push_constant) uniform Push { ActivationBackwardPush p; };
 
 void main() {
     const uint row = gl_WorkGroupID.y;
     const uint column = gl_WorkGroupID.x * LOCAL_SIZE + gl_LocalInvocationID.x;
     if (row >= extent(p.rows, p.rows_symbol) || column >= p.columns4) return;
     const vec4 x = LOAD_X(row * p.x_pitch4 + column);
-#ifdef BACKWARD
-    const vec4 result = LOAD_D_Y(row * p.d_y_pitch4 + column) * activation_slope(x, ACTIVATION);
-#else
-    const vec4 result = activate(x, ACTIVATION);
-#endif
-    output_data[row * p.output_pitch4 + column] = PACK4(result);
+    const vec4 d_x = LOAD_D_Y(row * p.d_y_pitch4 + column) * activation_slope(x, ACTIVATION);
+    d_x_data[row * p.d_x_pitch4 + column] = PACK4(d_x);
 }
