@@ -107,7 +107,23 @@ def amd_blocks(lines):
                 builder.jump([target[2]], falls=bool(target[1]))
             elif text.startswith("s_endpgm"):
                 builder.jump([], falls=False)
-    return builder.finish()
+    return _apart(builder.finish())
+
+
+def _apart(blocks):
+    """RADV writes "if A else B" as A, then a block that inverts the mask of lanes and jumps over B where none is left. Whoever
+    comes to it through A, all lanes together, jumps; who comes by the jump over A does not. Each gets a copy of that block, so
+    that no way leads through both."""
+    for place in range(1, len(blocks)):
+        lines, before = blocks[place].instructions, blocks[place - 1]
+        inverts = next((i for i, text in enumerate(lines) if re.match(r"s_(andn2|and_not1)_b\d+ exec\S* .*exec", text)), None)
+        if inverts is None or not lines[-1].startswith("s_cbranch_execz") or place not in before.successors:
+            continue
+        if all(text.startswith("s_") for text in lines[:inverts]):
+            target = blocks[place].successors[0] if blocks[place].successors[0] != place + 1 else blocks[place].successors[-1]
+            before.successors = [len(blocks) if s == place else s for s in before.successors]
+            blocks.append(Block(list(lines), [target]))
+    return blocks
 
 
 def intel_blocks(lines):
