@@ -282,11 +282,14 @@ def main():
         folder, lines = os.path.join(arguments.folder, device), []
         with open(os.path.join(folder, "title"), encoding="utf-8") as file:
             title = file.read().strip()
+        with open(os.path.join(folder, "ours-matmul", "output"), encoding="utf-8") as file:
+            driver = re.search(r"Mesa \S+(?=\. \d+ pipelines)", file.read())
+        title += f", {driver[0]}" if driver else ""
         for name, op, use, prefix, runs in USES:
             try:
                 kernels = [our_kernel(folder, op, use)] + [llama_kernel(folder, run, prefix) for run in runs]
                 lines.append((name, [measure(device, kernel) for kernel in kernels]))
-            except Misread as error:
+            except (Misread, ValueError) as error:
                 print(f"beside_llama: {device}, {name}: {error}", file=sys.stderr)
                 misread += 1
         devices.append((device, title, lines))

@@ -5,9 +5,10 @@ TOLERANCE = 1.02    # what the model cannot tell apart
 HEAD = """# Our inner loops beside llama.cpp's
 
 Written by `tools/lab/beside_llama`. Both programs ran on the laboratory's shim devices, on the same build of the same driver:
-vkbert-compile-probe at BERT-base's shapes on 1,024 tokens, and llama.cpp ({version}, Debian unstable) encoding 8 x 128
-tokens with BERT-base. Each chose its own kernels, tiles and subgroup sizes as it would on the real device; a Vulkan layer
-(`pipeline_watch.c`) wrote down what the compilers made of them. Nothing ran on a GPU: these are the compilers' code and a model.
+vkbert-compile-probe at BERT-base's shapes on 1,024 tokens, and llama.cpp encoding 8 x 128 tokens with BERT-base (Debian unstable's
+{version}). Each chose its own
+kernels, tiles and subgroup sizes as it would on the real device; a Vulkan layer (`pipeline_watch.c`) wrote down what the
+compilers made of them. Nothing ran on a GPU: these are the compilers' code and a model.
 
 Cycles are those of one unit (SIMD of AMD, vector engine of Intel, a fourth of NVIDIA's SM) for 1,024 multiply-adds of the
 loop's product, on the loop's busiest pipe. Everything in the loop counts: loads, addresses, softmax, conversions. "Same
@@ -39,7 +40,7 @@ a loop the longer counts. Rates a cycle of one unit:
 AMD's instruction costs are those of RADV's own compiler (aco_statistics.cpp), matrices and memory from the vendors' manuals; exp2
 and its like run at a quarter (AMD, Intel) or an eighth (NVIDIA) of the rate on a pipe of their own; NVIDIA issues one
 instruction a cycle; integer products of 32 bits are four times as dear on AMD. Shared memory moves what arrives in registers:
-a value that all lanes read counts for each.
+a value that all lanes read counts for each. Its rate on Intel, 128 bytes a cycle for 16 engines (Xe2: 8), is the least certain.
 
 The script checks every loop: it must hold the multiply-adds that its tile implies. By hand, for example: llama.cpp's fp32
 tile of 64 x 64 x 32 with 128 threads is 64 * 64 * 32 / 128 = 1,024 a lane, and its loop has 1,024 `v_fmac_f32` on AMD and
@@ -111,9 +112,9 @@ def details(lines):
             pipes = ", ".join(f"{pipe} {number(cycles)}" for pipe, cycles in
                               sorted(r.pipes.items(), key=lambda item: -item[1]) if cycles >= 0.05 * r.cycles)
             kernel = f"{r.kernel} ({name.split(',')[0]})" if who == "ours" else r.kernel
-            text.append(f"| {who} | {kernel} | {r.arithmetic} | {-(-r.threads // r.lanes)} x {r.lanes} | {r.multiply_adds:,} | "
-                        f"{number(r.instructions)} | {pipes} | {number(r.compiler)} | {r.registers} | {r.shared:,} | {r.spills} | "
-                        f"{in_flight(r)} |")
+            text.append(f"| {who} | {kernel} | {r.arithmetic} | {-(-r.threads // r.lanes)} x {r.lanes} | {r.multiply_adds:,} "
+                        f"| {number(r.instructions)} | {pipes} | {number(r.compiler)} | {r.registers} | {r.shared:,} "
+                        f"| {r.spills} | {in_flight(r)} |")
     return "\n".join(text) + "\n"
 
 

@@ -8,14 +8,15 @@ struct ggml_context;
 struct ggml_tensor;
 enum { GGML_PREC_F32 = 10 };
 
-struct ggml_tensor* ggml_mul_mat(struct ggml_context* context, struct ggml_tensor* a, struct ggml_tensor* b);
+typedef struct ggml_tensor* product_function(struct ggml_context*, struct ggml_tensor*, struct ggml_tensor*);
+typedef bool precision_function(struct ggml_tensor*, int);
 
 struct ggml_tensor* ggml_mul_mat(struct ggml_context* context, struct ggml_tensor* a, struct ggml_tensor* b) {
-    static struct ggml_tensor* (*next)(struct ggml_context*, struct ggml_tensor*, struct ggml_tensor*);
-    static bool (*set_precision)(struct ggml_tensor*, int);
+    static product_function* next;
+    static precision_function* set_precision;
     if (!next) {
-        next = (struct ggml_tensor * (*)(struct ggml_context*, struct ggml_tensor*, struct ggml_tensor*)) dlsym(RTLD_NEXT, "ggml_mul_mat");
-        set_precision = (bool (*)(struct ggml_tensor*, int))dlsym(RTLD_NEXT, "ggml_prec_set_acc");
+        next = (product_function*)dlsym(RTLD_NEXT, "ggml_mul_mat");
+        set_precision = (precision_function*)dlsym(RTLD_NEXT, "ggml_prec_set_acc");
     }
     struct ggml_tensor* product = next(context, a, b);
     set_precision(product, GGML_PREC_F32);
