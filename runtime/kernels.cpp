@@ -104,6 +104,9 @@ const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities& c
         std::string reason = missing(capabilities, kernel);
         if (reason.empty() && kernel.requirements.cpu_only && capabilities.device_class != DeviceClass::cpu)
             reason = "is for CPU drivers";
+        if (reason.empty() && kernel.requirements.matrix.m != 0 &&
+            capabilities.device_class == DeviceClass::cpu)
+            reason = "is for GPUs: a CPU driver only imitates matrix cores";
         if (reason.empty()) {
             if (keeps_in_registers(capabilities, kernel.requirements)) return kernel;
             if (spilling == nullptr) spilling = &kernel;

@@ -149,12 +149,18 @@ Variants make_variants(Type type) {
     Variants variants;
     if (half) add_matrices(variants);
     if (!half) add_held(variants);
-    const Shader& pointer = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
-    add_pointer(variants, pointer, "cpu_pointer_16", 16);
-    add_pointer(variants, pointer, "cpu_pointer_4", 4);
+    const auto add_pointers = [&] {
+        const Shader& shader = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
+        add_pointer(variants, shader, "cpu_pointer_16", 16);
+        add_pointer(variants, shader, "cpu_pointer_4", 4);
+    };
+    if (!half) add_pointers();
     add_texel(variants, half ? shaders::matmul_texel_16_fp16 : shaders::matmul_texel_16_fp32, "cpu_texel_16",
               16);
     add_texel(variants, half ? shaders::matmul_texel_4_fp16 : shaders::matmul_texel_4_fp32, "cpu_texel_4", 4);
+    // Of fp16, texels are 1.2 to 2 times as fast at MiniLM's shapes (`vkbert bench matmul --precision fp16`,
+    // -dx, -dw; Mesa 26.1, 8 lanes). With 16 lanes there are addresses alone.
+    if (half) add_pointers();
     const Shader& side_8 = half ? shaders::matmul_tiled_8_fp16 : shaders::matmul_tiled_8_fp32;
     const Shader& side_4 = half ? shaders::matmul_tiled_4_fp16 : shaders::matmul_tiled_4_fp32;
     // The last numbers are bounds from what compilers tell (tools/lab/COMPILERS.md): tiled_64 spills with 64
