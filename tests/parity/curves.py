@@ -3,8 +3,8 @@
 
     python tests/parity/curves.py --model FOLDER_OF_ALL_MINILM_L6_V2 [--steps 200]
 
-Passes when the losses of the first 50 steps differ by at most 1e-3 relative and the accuracies on the dev set by at most
-1.0 point.
+Passes when the losses of the first 50 steps differ by at most 1e-3 relative (with --precision fp16 all of them by at most 2%, from
+PyTorch's in fp32) and the accuracies on the dev set by at most 1.0 point.
 """
 
 import argparse
@@ -111,12 +111,13 @@ def main():
     expected, expected_score = reference(start, args.data, args.steps, args.seed)
     first = min(50, args.steps)
     worst = max(abs(a - b) / b for a, b in zip(losses[:first], expected[:first]))
-    limit = 1e-3 if args.precision == "fp32" else float("inf")  # fp16: only where it ends
+    whole = max(abs(a - b) / b for a, b in zip(losses, expected))
+    limit, whole_limit = (1e-3, float("inf")) if args.precision == "fp32" else (float("inf"), 0.02)
     common.verdict(f"curves {args.precision}", {
         "steps": args.steps, "largest relative difference of the first 50 losses": worst, f"(limit {limit})": None,
-        "over all steps": max(abs(a - b) / b for a, b in zip(losses, expected)),
+        "over all steps": whole, f"(limit {whole_limit})": None,
         "last losses": f"{losses[-1]:.5f} {expected[-1]:.5f}", "dev accuracy": score, "PyTorch's in fp32": expected_score,
-        "(limit 1.0 point)": None}, worst <= limit and abs(score - expected_score) <= 0.01 and len(losses) == args.steps)
+        "(limit 1.0 point)": None}, worst <= limit and whole <= whole_limit and abs(score - expected_score) <= 0.01 and len(losses) == args.steps)
 
 
 if __name__ == "__main__":

@@ -59,10 +59,11 @@ def ours(args, path, precision, output):
 def main():
     options = common.parser(__doc__)
     options.add_argument("--model", type=pathlib.Path, required=True, help="folder of all-MiniLM-L6-v2")
+    options.add_argument("--texts", type=int, default=1000, help="a part of them, from all kinds")
     args = common.parse(options)
     tokenizer = common.tokenizer_of(args.model)
     tokenizer.backend_tokenizer.no_padding()
-    rows = make_texts(args.data, tokenizer)
+    rows = make_texts(args.data, tokenizer)[::max(1, 1000 // args.texts)]
     model = transformers.AutoModel.from_pretrained(args.model).eval()
     expected, lengths = reference(model, tokenizer, rows)
     path = common.write_jsonl(args.work / "embed_texts.jsonl", rows)
