@@ -1,23 +1,30 @@
 # Compiles GLSL compute shaders to SPIR-V at build time and embeds them as arrays of words.
 #
 # VKBERT_GLSLC: the compiler. tools/setup leaves a newer one than the distribution's in .cache/glslc; it is preferred
-# because GL_KHR_cooperative_matrix needs shaderc of 2023.8 or later. VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX tells.
+# because GL_KHR_cooperative_matrix needs shaderc of 2023.8 or later, and GL_NV_cooperative_matrix2 of 2024.4.
+# VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX and VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX2 tell.
 find_program(VKBERT_GLSLC NAMES glslc PATHS ${PROJECT_SOURCE_DIR}/.cache/glslc/bin NO_DEFAULT_PATH)
 find_program(VKBERT_GLSLC NAMES glslc REQUIRED)
 find_program(VKBERT_SPIRV_VAL NAMES spirv-val PATHS ${PROJECT_SOURCE_DIR}/.cache/glslc/bin NO_DEFAULT_PATH)
 find_program(VKBERT_SPIRV_VAL NAMES spirv-val)
 
-if(NOT DEFINED VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX)
-  file(WRITE ${CMAKE_BINARY_DIR}/probe.comp "#version 450\n#extension GL_KHR_cooperative_matrix : require\nvoid main(){}\n")
+# vkbert_glslc_has(RESULT EXTENSION WITHOUT): whether glslc takes the extension; if not, says what is left out.
+function(vkbert_glslc_has result extension without)
+  if(DEFINED ${result})
+    return()
+  endif()
+  file(WRITE ${CMAKE_BINARY_DIR}/probe.comp "#version 450\n#extension ${extension} : require\nvoid main(){}\n")
   execute_process(COMMAND ${VKBERT_GLSLC} --target-env=vulkan1.3 -o ${CMAKE_BINARY_DIR}/probe.spv
                           ${CMAKE_BINARY_DIR}/probe.comp RESULT_VARIABLE probe OUTPUT_QUIET ERROR_QUIET)
   if(probe EQUAL 0)
-    set(VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX ON CACHE INTERNAL "")
+    set(${result} ON CACHE INTERNAL "")
   else()
-    set(VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX OFF CACHE INTERNAL "")
-    message(STATUS "glslc has no GL_KHR_cooperative_matrix: matrix-core kernels are left out (run tools/setup)")
+    set(${result} OFF CACHE INTERNAL "")
+    message(STATUS "glslc has no ${extension}: ${without} are left out (run tools/setup)")
   endif()
-endif()
+endfunction()
+vkbert_glslc_has(VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX GL_KHR_cooperative_matrix "matrix-core kernels")
+vkbert_glslc_has(VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX2 GL_NV_cooperative_matrix2 "their epilogues in registers")
 
 # vkbert_shader(TARGET NAME SOURCE [DEFINES a=b ...]): SOURCE.comp, compiled with the defines, becomes
 #   extern const vkbert::Shader vkbert::shaders::NAME   (declared by VKBERT_DECLARE_SHADER(NAME), runtime/kernels.hpp)

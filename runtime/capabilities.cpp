@@ -175,6 +175,8 @@ void Query::features() {
     executable.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix{};
     matrix.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
+    VkPhysicalDeviceCooperativeMatrix2FeaturesNV matrix2{};
+    matrix2.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV;
     VkPhysicalDeviceVulkanMemoryModelFeatures memory_model{};
     memory_model.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
     void* chain = nullptr;
@@ -190,6 +192,7 @@ void Query::features() {
     link(has(VK_API_VERSION_1_3, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME), control);
     link(has(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME), executable);
     link(has(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME), matrix);
+    link(has(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME), matrix2);
     link(has(VK_API_VERSION_1_2, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME), memory_model);
     features.pNext = chain;
     f.vkGetPhysicalDeviceFeatures2(device, &features);
@@ -203,6 +206,8 @@ void Query::features() {
     c.pipeline_statistics = executable.pipelineExecutableInfo;
     // Kernels that use them are written for the Vulkan memory model and name fp16 as a type.
     c.cooperative_matrix = matrix.cooperativeMatrix && memory_model.vulkanMemoryModel && c.fp16_arithmetic;
+    c.matrix_per_element = c.cooperative_matrix && matrix2.cooperativeMatrixPerElementOperations &&
+                           c.api_version >= VK_API_VERSION_1_3;
     c.memory_budget = has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 }
 

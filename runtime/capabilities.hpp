@@ -51,6 +51,7 @@ struct Capabilities {
     bool mixed_sign_dot_product = false;  // packed signed x unsigned bytes, accelerated
     bool timeline_semaphore = false, memory_budget = false, pipeline_statistics = false;
     bool cooperative_matrix = false;
+    bool matrix_per_element = false;  // functions of each element of a cooperative matrix, in SPIR-V 1.6
     std::vector<CooperativeMatrixShape> cooperative_matrix_shapes;
     uint32_t timestamp_bits = 0;
     float timestamp_period = 0;  // nanoseconds a tick

@@ -50,6 +50,8 @@ struct FeatureChain {
     VkPhysicalDeviceTimelineSemaphoreFeatures timeline{};
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executable{};
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix{};
+    VkPhysicalDeviceCooperativeMatrix2FeaturesNV matrix2{};
+    VkPhysicalDeviceMaintenance4Features maintenance4{};
     VkPhysicalDeviceVulkanMemoryModelFeatures memory_model{};
     VkPhysicalDeviceShaderFloat16Int8Features float16{};
     std::vector<const char*> extensions;
@@ -74,6 +76,11 @@ struct FeatureChain {
              VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME);
         matrix.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
         matrix.cooperativeMatrix = VK_TRUE;
+        matrix2.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV;
+        matrix2.cooperativeMatrixPerElementOperations = VK_TRUE;
+        // SPIR-V 1.6 takes a workgroup's size from a specialization constant by LocalSizeId, which needs it.
+        maintenance4.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES;
+        maintenance4.maintenance4 = VK_TRUE;
         memory_model.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
         memory_model.vulkanMemoryModel = VK_TRUE;
         float16.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES;
@@ -81,6 +88,8 @@ struct FeatureChain {
         const bool matrices = c.cooperative_matrix && !c.cooperative_matrix_broken,
                    core_1_2 = c.api_version >= VK_API_VERSION_1_2;
         link(matrices, matrix, false, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+        link(matrices && c.matrix_per_element, matrix2, false, VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
+        link(matrices && c.matrix_per_element, maintenance4, true, VK_KHR_MAINTENANCE_4_EXTENSION_NAME);
         link(matrices, memory_model, core_1_2, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
         link(matrices, float16, core_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
         link(c.pipeline_statistics, executable, false, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
@@ -127,7 +136,8 @@ void restrict_to_enabled(Capabilities& c, const AdoptedDevice& adopted) {
     c.subgroup_size_control = c.subgroup_size_control && control;
     c.full_subgroups = c.full_subgroups && full;
     c.timeline_semaphore = c.timeline_semaphore && timeline;
-    c.pipeline_statistics = c.cooperative_matrix = c.storage_16bit = c.fp16_arithmetic = false;
+    c.pipeline_statistics = c.cooperative_matrix = c.matrix_per_element = c.storage_16bit =
+        c.fp16_arithmetic = false;
 }
 
 }  // namespace

@@ -52,8 +52,9 @@ Capabilities query_capabilities(const InstanceFunctions&, VkPhysicalDevice);
 /// number, or a part of the device's name (case does not matter). Throws no_device naming what there is.
 size_t choose_device(const std::vector<Capabilities>& devices, const std::string& wanted);
 
-/// An engine's device, for Device::adopt. The features listed by required_features() must have been enabled
-/// for what the adopter wants used; `enabled` says which were.
+/// An engine's device, for Device::adopt. Of what `enabled_features` says was enabled, 64-bit integers,
+/// buffer device addresses, subgroup size control and timeline semaphores are used. Cooperative matrices, and
+/// the functions of their elements (VK_NV_cooperative_matrix2), are not: only Device::create enables these.
 struct AdoptedDevice {
     PFN_vkGetInstanceProcAddr get_instance_proc_addr = nullptr;
     VkInstance instance = VK_NULL_HANDLE;

@@ -51,6 +51,7 @@ struct Requirements {
     bool texel_buffers = false;
     bool cpu_only = false;  // shaped for CPU drivers; wrong choice, though not wrong results, elsewhere
     MatrixShape matrix{};
+    bool matrix_per_element = false;  // see Capabilities
     uint32_t registers = 0;  // 32-bit ones an invocation keeps in use, 0: few; with fewer, results are right
                              // but the kernel spills to memory, so it is not chosen where others can do it
 };

@@ -16,7 +16,8 @@ const uint EPILOGUE_BIAS = 1, EPILOGUE_RESIDUAL = 2, EPILOGUE_FP16_OUTPUT = 4,
            EPILOGUE_IN_PLACE = 16,  // the residual is C itself
            EPILOGUE_SLOPE = 32,     // the sum times the activation's derivative at the residual
            EPILOGUE_KEEP = 64,      // what the activation is applied to is kept too
-           EPILOGUE_EVEN_STEPS = 256;  // K is known and has no steps left over: nothing is compiled for those (cpu_ variants)
+           EPILOGUE_EVEN_STEPS = 256,  // K is known and has no steps left over: nothing is compiled for those (cpu_ variants)
+           EPILOGUE_ALIGNED = 1024;  // rows of C, residual and kept start on 16 bytes, and so do they
 
 // Values of the ORIENTATION constant: ops::Orientation.
 const uint ORIENTATION_NT = 0, ORIENTATION_NN = 1, ORIENTATION_TN = 2;

@@ -5,6 +5,9 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_EXT_control_flow_attributes : require
+#ifdef PER_ELEMENT
+#extension GL_NV_cooperative_matrix2 : require
+#endif
 #pragma use_vulkan_memory_model
 // C(M,N) = epilogue(op(A) op(B)), any orientation, on matrix cores: fp16 operands, fp32 sums. A workgroup makes BM x BN of C,
 // stepping BK along K; each of its subgroups ROWS x COLUMNS matrices of the device's own shape MM x MN x MK.
@@ -34,9 +37,9 @@ const uint A_WIDTH = (A_ALONG_K ? BK : BM) / 4, A_STRIDE = A_WIDTH + 2, A_ROWS =
 const uint B_WIDTH = (B_ALONG_K ? BK : BN) / 4, B_STRIDE = B_WIDTH + 2, B_ROWS = B_ALONG_K ? BN : BK;
 const uint A_PIECES = BM * BK / 4 / LOCAL_SIZE, B_PIECES = BN * BK / 4 / LOCAL_SIZE;
 const uint SUBGROUPS = (BM / WM) * (BN / WN);
-shared uvec2 tile_a[A_ROWS * A_STRIDE];
-shared uvec2 tile_b[B_ROWS * B_STRIDE];
-shared float slices[SUBGROUPS * MM * MN];
+// A's block, then B's; after the last step the subgroups' slices lie over both.
+const uint B_AT = A_ROWS * A_STRIDE, BLOCKS = B_AT + B_ROWS * B_STRIDE, SLICES = SUBGROUPS * MM * MN / 2;
+shared uvec2 tiles[SLICES > BLOCKS ? SLICES : BLOCKS];
 
 // Each sum has a name: an array of them, even with constant indices, Intel's compiler keeps in memory.
 #define SUM(i, j) sum_##i##_##j
@@ -47,6 +50,10 @@ shared float slices[SUBGROUPS * MM * MN];
 #define FOR_SUMS(DO) FOR_ROWS(DO, 0) FOR_ROWS(DO, 1) FOR_ROWS(DO, 2) FOR_ROWS(DO, 3)
 #endif
 #define ACCUMULATOR coopmat<float, gl_ScopeSubgroup, MM, MN, gl_MatrixUseAccumulator>
+
+#ifdef PER_ELEMENT
+#include "shaders/matmul_matrix_elements.glsl"
+#endif
 
 uvec2 next_a[A_PIECES], next_b[B_PIECES];
 
@@ -73,11 +80,11 @@ void place() {
     const uint me = gl_LocalInvocationID.x;
     [[unroll]] for (uint i = 0; i < A_PIECES; i++) {
         const uint index = i * LOCAL_SIZE + me;
-        tile_a[index / A_WIDTH * A_STRIDE + index % A_WIDTH] = next_a[i];
+        tiles[index / A_WIDTH * A_STRIDE + index % A_WIDTH] = next_a[i];
     }
     [[unroll]] for (uint i = 0; i < B_PIECES; i++) {
         const uint index = i * LOCAL_SIZE + me;
-        tile_b[index / B_WIDTH * B_STRIDE + index % B_WIDTH] = next_b[i];
+        tiles[B_AT + index / B_WIDTH * B_STRIDE + index % B_WIDTH] = next_b[i];
     }
 }
 
@@ -85,10 +92,10 @@ void place() {
 void store_slice(uint slice, uint row, uint column, uint m, uint part) {
     controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
     for (uint at = gl_SubgroupInvocationID; at < MM * MN / 4; at += gl_SubgroupSize) {
-        const uint at_row = row + at / (MN / 4), column4 = column / 4 + at % (MN / 4), from = slice + 4 * at;
+        const uint at_row = row + at / (MN / 4), column4 = column / 4 + at % (MN / 4), from = slice + 2 * at;
         if (at_row < m && 4 * column4 < p.n)
-            store4(vec4(slices[from], slices[from + 1], slices[from + 2], slices[from + 3]), part * m + at_row, column4, p.n,
-                   p.c_pitch4, p.residual_pitch4, p.scale);
+            store4(uintBitsToFloat(uvec4(tiles[from], tiles[from + 1])), part * m + at_row, column4, p.n, p.c_pitch4,
+                   p.residual_pitch4, p.scale);
     }
     controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
 }
@@ -113,14 +120,15 @@ void main() {
     coopmat<float16_t, gl_ScopeSubgroup, MM, MK, gl_MatrixUseA> x_##i;                                                   \
     {                                                                                                                    \
         const uint row = first_row + i * MM;                                                                             \
-        coopMatLoad(x_##i, tile_a, A_ALONG_K ? row * A_STRIDE + kk / 4 : kk * A_STRIDE + row / 4, A_STRIDE, a_layout);   \
+        coopMatLoad(x_##i, tiles, A_ALONG_K ? row * A_STRIDE + kk / 4 : kk * A_STRIDE + row / 4, A_STRIDE, a_layout);    \
     }
             FOR_ROWS(LOAD_X, 0)
             coopmat<float16_t, gl_ScopeSubgroup, MK, MN, gl_MatrixUseB> y;
 #define LOAD_Y(j)                                                                                                        \
     {                                                                                                                    \
         const uint column = first_column + j * MN;                                                                       \
-        coopMatLoad(y, tile_b, B_ALONG_K ? column * B_STRIDE + kk / 4 : kk * B_STRIDE + column / 4, B_STRIDE, b_layout); \
+        const uint at = B_ALONG_K ? column * B_STRIDE + kk / 4 : kk * B_STRIDE + column / 4;                             \
+        coopMatLoad(y, tiles, B_AT + at, B_STRIDE, b_layout);                                                            \
     }
 #define ADD(i, j) SUM(i, j) = coopMatMulAdd(x_##i, y, SUM(i, j));
             LOAD_Y(0) FOR_ROWS(ADD, 0)
@@ -131,9 +139,19 @@ void main() {
 #endif
         }
     }
-    const uint slice = gl_SubgroupID * MM * MN;
+    const uint row = gl_WorkGroupID.y * BM + first_row, column = gl_WorkGroupID.x * BN + first_column;
+#ifdef PER_ELEMENT
+    // Of whole workgroups, since some drivers want all subgroups at the barriers of store_slice, or none.
+    if (HAS_ELEMENTS && (gl_WorkGroupID.y + 1) * BM <= m && (gl_WorkGroupID.x + 1) * BN <= p.n) {
+#define STORE_ELEMENTS(i, j) store_elements(SUM(i, j), part * m + row + i * MM, column + j * MN);
+        FOR_SUMS(STORE_ELEMENTS)
+        return;
+    }
+#endif
+    barrier();
+    const uint slice = gl_SubgroupID * MM * MN / 2;
 #define STORE(i, j)                                                                                                      \
-    coopMatStore(SUM(i, j), slices, slice, MN, gl_CooperativeMatrixLayoutRowMajor);                                      \
-    store_slice(slice, gl_WorkGroupID.y * BM + first_row + i * MM, gl_WorkGroupID.x * BN + first_column + j * MN, m, part);
+    coopMatStore(SUM(i, j), tiles, slice, MN / 2, gl_CooperativeMatrixLayoutRowMajor);                                   \
+    store_slice(slice, row + i * MM, column + j * MN, m, part);
     FOR_SUMS(STORE)
 }

@@ -150,6 +150,20 @@ uint32_t epilogue_bits(const Tensor& c, const MatmulOptions& options) {
            (c.columns % 4 != 0 ? EPILOGUE_TAIL : 0);
 }
 
+/// Whether every row of a tensor starts on 16 bytes, as cooperative matrices want it of memory.
+bool rows_aligned(const Tensor& t) {
+    return t.offset % 16 == 0 && t.pitch * size_of(t.type) % 16 == 0;
+}
+
+/// The bit of kernels that store C as matrices, where all that they touch as such allows it.
+uint32_t aligned_bit(const Kernel& kernel, const Tensor& c, const MatmulOptions& options) {
+    const auto allows = [](const Tensor* t) { return t == nullptr || rows_aligned(*t); };
+    return kernel.requirements.matrix_per_element && allows(&c) && allows(options.residual) &&
+                   allows(options.kept) && allows(options.slope_at)
+               ? EPILOGUE_ALIGNED
+               : 0;
+}
+
 Work work_of(const Dimensions& d, const Tensor& c, const Tensor& a, const MatmulOptions& options) {
     const int others =
         (options.residual != nullptr) + (options.kept != nullptr) + (options.slope_at != nullptr);
@@ -223,7 +237,7 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
     dispatch.kernel = &kernel;
     dispatch.label = label;
     dispatch.constants = {uint32_t(options.orientation), uint32_t(options.activation),
-                          epilogue_bits(c, options)};
+                          epilogue_bits(c, options) | aligned_bit(kernel, c, options)};
     if (shape.algorithm == Algorithm::held)
         dispatch.constants.push_back(held_steps(options.orientation, d.k.capacity));
     if (has_even_steps(shape, options.orientation, d.k)) dispatch.constants[2] |= EPILOGUE_EVEN_STEPS;

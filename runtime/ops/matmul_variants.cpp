@@ -20,6 +20,10 @@ VKBERT_DECLARE_SHADER(matmul_texel_4_fp16)
 VKBERT_DECLARE_SHADER(matmul_matrix_2x4)
 VKBERT_DECLARE_SHADER(matmul_matrix_2x2)
 #endif
+#ifdef VKBERT_COOPERATIVE_MATRIX2
+VKBERT_DECLARE_SHADER(matmul_matrix_2x4_nv)
+VKBERT_DECLARE_SHADER(matmul_matrix_2x2_nv)
+#endif
 
 namespace vkbert::ops {
 namespace {
@@ -63,6 +67,7 @@ void add_tiled(Variants& variants, const Shader& shader, std::string_view name, 
 struct MatrixTiles {
     const Shader& shader;
     uint32_t columns, subgroup_size, tile, bk;
+    bool per_element = false;
 };
 
 void add_matrix(Variants& variants, std::string_view name, const MatrixShape& shape, const MatrixTiles& t) {
@@ -76,18 +81,26 @@ void add_matrix(Variants& variants, std::string_view name, const MatrixShape& sh
                   {storage, storage, storage, storage, storage, storage, storage}};
     const uint32_t along_k = t.tile * (t.bk / 4 + 2), across = t.bk * (t.tile / 4 + 2);
     kernel.requirements.invocations = invocations;
-    kernel.requirements.shared_memory = 2 * std::max(along_k, across) * 8 + subgroups * shape.m * shape.n * 4;
+    kernel.requirements.shared_memory =
+        std::max(2 * std::max(along_k, across) * 8, subgroups * shape.m * shape.n * 4);
     kernel.requirements.min_subgroup_size = 4;
     kernel.requirements.matrix = shape;
+    kernel.requirements.matrix_per_element = t.per_element;
     kernel.required_subgroup_size = t.subgroup_size;
     variants.kernels.push_back(std::move(kernel));
     variants.tiles.push_back({Algorithm::matrix, t.tile, t.tile});
 }
 
 /// Shapes as drivers have them: NVIDIA and AMD (RDNA 3 on) 16 x 16 x 16, Intel (Xe2) 8 x 16 x 16, llvmpipe 8
-/// x 8 x 8. Intel's compiler spills with 32 steps at a time or with 8 matrices a subgroup.
+/// x 8 x 8. Intel's compiler spills with 32 steps at a time or with 8 matrices a subgroup. Those that end in
+/// _nv have the epilogue in registers; llvmpipe's tests it.
 void add_matrices(Variants& variants) {
     using namespace shaders;
+#ifdef VKBERT_COOPERATIVE_MATRIX2
+    add_matrix(variants, "matrix_16_128_nv", {16, 16, 16}, {matmul_matrix_2x4_nv, 4, 32, 128, 32, true});
+    add_matrix(variants, "matrix_16_64_nv", {16, 16, 16}, {matmul_matrix_2x2_nv, 2, 32, 64, 32, true});
+    add_matrix(variants, "matrix_8_32_nv", {8, 8, 8}, {matmul_matrix_2x2_nv, 2, 8, 32, 32, true});
+#endif
     add_matrix(variants, "matrix_16_128", {16, 16, 16}, {matmul_matrix_2x4, 4, 32, 128, 32});
     add_matrix(variants, "matrix_16_64", {16, 16, 16}, {matmul_matrix_2x2, 2, 32, 64, 32});
     add_matrix(variants, "matrix_8x16_128", {8, 16, 16}, {matmul_matrix_2x2, 2, 16, 128, 16});

@@ -58,6 +58,7 @@ static void write_features(JsonLine& line, const Capabilities& c) {
     line.key("features").begin_object();
     line.field("buffer_device_address", c.buffer_device_address).field("int64", c.int64);
     line.field("storage_16bit", c.storage_16bit).field("fp16_arithmetic", c.fp16_arithmetic);
+    line.field("matrix_per_element", c.matrix_per_element);
     line.field("timeline_semaphore", c.timeline_semaphore).field("memory_budget", c.memory_budget);
     line.field("timestamps", c.timestamp_bits != 0).end_object();
     line.key("cooperative_matrix").begin_array();
@@ -177,7 +178,9 @@ static std::string device_text(const Capabilities& c, size_t index, bool selecte
     text += "  matrix   ";
     for (const CooperativeMatrixShape& shape : c.cooperative_matrix_shapes)
         text += fmt::format("{}x{}x{} {}*{}+{} ", shape.m, shape.n, shape.k, shape.a, shape.b, shape.c);
-    text += c.cooperative_matrix_shapes.empty() ? "no matrix cores\n" : "\n";
+    text += c.cooperative_matrix_shapes.empty() ? "no matrix cores\n"
+            : c.matrix_per_element              ? "per element\n"
+                                                : "\n";
     text += "  tuning   " + tuning_text(c) + "\n";
     return text + "  kernels\n" + kernels_text(c, choices);
 }
