@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "runtime/ops/matmul.hpp"
@@ -29,7 +30,7 @@ Capabilities capable() {
     c.subgroup_basic = c.subgroup_arithmetic = c.subgroup_shuffle = c.subgroup_quad = true;
     c.subgroup_size_control = c.full_subgroups = true;
     c.buffer_device_address = c.int64 = true;
-    c.cooperative_matrix = true;
+    c.cooperative_matrix = c.matrix_per_element = true;
     c.cooperative_matrix_shapes = {{16, 16, 16, "fp16", "fp16", "fp16", "fp16"},
                                    {16, 16, 16, "fp16", "fp16", "fp32", "fp32"}};
     c.scalar_pointer_loads = true;
@@ -44,6 +45,7 @@ Requirements everything() {
     r.subgroup_arithmetic = r.subgroup_shuffle = r.subgroup_quad = true;
     r.buffer_device_address = r.scalar_pointer_loads = r.texel_buffers = true;
     r.matrix = {16, 16, 16};
+    r.matrix_per_element = true;
     r.cpu_only = true;
     return r;
 }
@@ -95,6 +97,7 @@ TEST(Satisfies, EveryRequirementIsAskedFor) {
         {"needs scalar loads at uniform addresses", [](Capabilities& c) { c.scalar_pointer_loads = false; }},
         {"needs texel buffers, which this driver gets wrong",
          [](Capabilities& c) { c.texel_kernels_broken = true; }},
+        {"needs functions of matrix elements", [](Capabilities& c) { c.matrix_per_element = false; }},
         {"needs cooperative matrices", [](Capabilities& c) { c.cooperative_matrix = false; }},
         {"needs cooperative matrices, which this driver gets wrong",
          [](Capabilities& c) { c.cooperative_matrix_broken = true; }},
@@ -223,6 +226,26 @@ TEST(ForcedKernel, UnknownNamesAndImpossibleKernels) {
                     },
                     ErrorCode::unsupported),
                 HasSubstr("kernel matmul=tiled cannot run on Test GPU: needs 16384 bytes of shared memory"));
+}
+
+TEST(ChooseMatmul, TakesTheEpilogueInRegistersForRaggedColumns) {
+    Capabilities c = capable();
+    c.max_storage_buffers = 16;
+    c.max_shared_memory = 65536;
+    const auto known = ops::matmul_kernels(Type::fp16);
+    if (std::ranges::none_of(known, [](const Kernel& k) { return k.requirements.matrix_per_element; }))
+        GTEST_SKIP() << "this build's glslc has no GL_NV_cooperative_matrix2";
+    const auto chosen = [&](uint32_t m, uint32_t n) {
+        return ops::choose_matmul(
+                   c, {}, {.m = m, .n = n, .k = 768, .type = Type::fp16, .a_pitch = 768, .b_pitch = 768})
+            .name;
+    };
+    EXPECT_EQ(chosen(1024, 30522), "matrix_16_128_nv");
+    EXPECT_EQ(chosen(1024, 3072), "matrix_16_128");
+    EXPECT_EQ(chosen(64, 30522), "matrix_16_128") << "no workgroup of 128 rows lies inside C";
+    EXPECT_EQ(chosen(64, 102), "matrix_16_64_nv");
+    c.matrix_per_element = false;
+    EXPECT_EQ(chosen(1024, 30522), "matrix_16_128");
 }
 
 TEST(ChooseMatmul, TakesSmallTilesWhereRegistersAreFew) {

@@ -82,6 +82,42 @@ Expected expect(const Case& c) {
     return e;
 }
 
+struct Results {
+    Matrix output, kept;  // kept only where the case has it
+};
+
+/// What the device makes of the case, which the forced variant can do, if there is one.
+Results run_case(const Case& c, const Expected& e, const KernelChoices& choices) {
+    const bool tn = c.orientation == Orientation::tn, nt = c.orientation == Orientation::nt;
+    OpRun run(choices);
+    const uint32_t a_rows = tn ? c.k : c.m;
+    const Extent dynamic = c.run_time ? run.rows(a_rows, *c.run_time) : Extent(a_rows);
+    const auto pitch = [&](const Matrix& matrix) { return pitch_of(c, matrix.columns); };
+    const Tensor a = run.input(e.a, c.type, {pitch(e.a), dynamic});
+    const Tensor b = run.input(e.b, c.type, {pitch(e.b), nt ? Extent(c.n) : tn ? dynamic : Extent(c.k)});
+    const Tensor bias = run.input(e.bias);
+    const TensorLayout c_layout{pitch_of(c, c.n), tn ? Extent(c.m) : dynamic};
+    const Tensor residual = c.in_place ? run.in_out(e.residual, c.output_type, c_layout)
+                                       : run.input(e.residual, c.output_type, c_layout);
+    const Tensor output =
+        c.in_place ? residual : run.output(c_layout.rows, c.n, c.output_type, c_layout.pitch);
+    ops::MatmulOptions options{.orientation = c.orientation, .activation = c.activation, .scale = c.scale};
+    if (c.bias) options.bias = &bias;
+    if (c.residual) options.residual = &residual;
+    if (c.slope) options.slope_at = &residual;
+    const Tensor kept = run.output(c_layout.rows, c.n, c.output_type, c_layout.pitch);
+    if (c.kept) options.kept = &kept;
+    ops::matmul(run.plan(), "test", output, a, b, options);
+    if (const auto forced = choices.find("matmul"); forced != choices.end()) {
+        for (const Dispatch& dispatch : run.plan().dispatches())
+            if (dispatch.kernel->op == "matmul") {
+                EXPECT_EQ(dispatch.kernel->name, forced->second);
+            }
+    }
+    run.execute();
+    return {run.result(output), c.kept ? run.result(kept) : Matrix(0, 0)};
+}
+
 void check(const Case& c, const KernelChoices& choices) {
     const bool tn = c.orientation == Orientation::tn, nt = c.orientation == Orientation::nt;
     const auto forced = choices.find("matmul");
@@ -102,36 +138,10 @@ void check(const Case& c, const KernelChoices& choices) {
     }
     SCOPED_TRACE(describe(c));
     const Expected e = expect(c);
-    OpRun run(choices);
-    const uint32_t a_rows = tn ? c.k : c.m;
-    const Extent dynamic = c.run_time ? run.rows(a_rows, *c.run_time) : Extent(a_rows);
-    const auto pitch = [&](const Matrix& matrix) { return pitch_of(c, matrix.columns); };
-    const Tensor a = run.input(e.a, c.type, {pitch(e.a), dynamic});
-    const Tensor b = run.input(e.b, c.type, {pitch(e.b), nt ? Extent(c.n) : tn ? dynamic : Extent(c.k)});
-    const Tensor bias = run.input(e.bias);
-    const TensorLayout c_layout{pitch_of(c, c.n), tn ? Extent(c.m) : dynamic};
-    const Tensor residual = c.in_place ? run.in_out(e.residual, c.output_type, c_layout)
-                                       : run.input(e.residual, c.output_type, c_layout);
-    const Tensor output =
-        c.in_place ? residual : run.output(c_layout.rows, c.n, c.output_type, c_layout.pitch);
-    ops::MatmulOptions options{.orientation = c.orientation, .activation = c.activation, .scale = c.scale};
-    if (c.bias) options.bias = &bias;
-    if (c.residual) options.residual = &residual;
-    if (c.slope) options.slope_at = &residual;
-    const Tensor kept = run.output(c_layout.rows, c.n, c.output_type, c_layout.pitch);
-    if (c.kept) options.kept = &kept;
-    ops::matmul(run.plan(), "test", output, a, b, options);
-    if (forced != choices.end()) {
-        for (const Dispatch& dispatch : run.plan().dispatches())
-            if (dispatch.kernel->op == "matmul") {
-                EXPECT_EQ(dispatch.kernel->name, forced->second);
-            }
-    }
-    run.execute();
-    expect_near(run.result(output), e.output, [&](uint32_t i, uint32_t j) { return e.tolerance(i, j); });
+    const Results results = run_case(c, e, choices);
+    expect_near(results.output, e.output, [&](uint32_t i, uint32_t j) { return e.tolerance(i, j); });
     if (c.kept)
-        expect_near(run.result(kept), e.before,
-                    [&](uint32_t i, uint32_t j) { return e.before_tolerance(i, j); });
+        expect_near(results.kept, e.before, [&](uint32_t i, uint32_t j) { return e.before_tolerance(i, j); });
 }
 
 void check_all(const std::vector<Case>& cases) {
@@ -295,6 +305,53 @@ TEST(Matmul, KeptInputsAndSlopes) {
     for (uint32_t i = 1; i <= uint32_t(Activation::sigmoid); i++)
         slopes.push_back({.m = 5, .n = 8, .k = 16, .activation = Activation(i), .slope = true});
     for (const Case& c : slopes) check(c, {});
+}
+
+/// Every kind of epilogue, in workgroups that lie wholly inside C and in others.
+std::vector<Case> epilogues_of_matrices() {
+    std::vector<Case> cases;
+    for (const Type output : {Type::fp16, Type::fp32}) {
+        Case c{.m = 70, .n = 74, .k = 40, .type = Type::fp16, .output_type = output};
+        c.extra_pitch = 4;  // with it rows of fp16 start on 16 bytes
+        c.bias = true;
+        c.scale = 0.75f;
+        cases.push_back(c);
+        c.activation = Activation::gelu;
+        c.kept = true;
+        cases.push_back(c);
+        c.kept = false;
+        c.residual = c.in_place = true;
+        cases.push_back(c);
+        c.orientation = Orientation::nn;
+        c.bias = c.residual = c.in_place = false;
+        c.slope = true;
+        cases.push_back(c);
+    }
+    cases.push_back({.m = 64, .n = 36, .k = 40, .type = Type::fp16, .output_type = Type::fp16, .bias = true});
+    Case parts{.m = 64, .n = 72, .k = 1700, .orientation = Orientation::tn, .type = Type::fp16};
+    parts.residual = parts.in_place = true;
+    cases.push_back(parts);
+    return cases;
+}
+
+/// With the epilogue in registers C has the same bits as when it goes through shared memory.
+TEST(Matmul, EpilogueInRegistersIsTheSame) {
+    bool any = false;
+    for (const Kernel& kernel : ops::matmul_kernels(Type::fp16)) {
+        if (!kernel.requirements.matrix_per_element || !satisfies(device().capabilities(), kernel)) continue;
+        any = true;
+        const std::string name(kernel.name), staged = name.substr(0, name.size() - std::string("_nv").size());
+        for (const Case& c : epilogues_of_matrices()) {
+            SCOPED_TRACE(fmt::format("{} {}", name, describe(c)));
+            const Expected e = expect(c);
+            const Results one = run_case(c, e, {{"matmul", name}}),
+                          other = run_case(c, e, {{"matmul", staged}});
+            expect_near(one.output, e.output, [&](uint32_t i, uint32_t j) { return e.tolerance(i, j); });
+            EXPECT_EQ(one.output.values, other.output.values);
+            EXPECT_EQ(one.kept.values, other.kept.values);
+        }
+    }
+    if (!any) GTEST_SKIP() << "no functions of matrix elements here";
 }
 
 TEST(Matmul, RunTimeRows) {

@@ -44,6 +44,9 @@ bool suits(const MatmulTile& shape, const Capabilities& capabilities, const Matm
     const bool cpu = capabilities.device_class == DeviceClass::cpu;
     switch (shape.algorithm) {
         case Algorithm::matrix:
+            // RADV's compiler finds the epilogue in registers better in all it tells only where the other one
+            // has incomplete pieces to store; elsewhere measuring (Tuning) may choose it.
+            if (shape.per_element && (problem.n % 4 == 0 || problem.m < shape.rows)) return false;
             return !cpu && (shape.rows <= 64 ||
                             tiles_of(shape, problem) * parts_of_k(shape, capabilities, problem) >= 96);
         case Algorithm::tiled: {

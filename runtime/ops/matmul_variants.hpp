@@ -16,6 +16,7 @@ struct MatmulTile {
     Algorithm algorithm;
     uint32_t rows, columns;
     uint32_t rows_at_a_time = rows;
+    bool per_element = false;  // the epilogue is in registers where the tile lies wholly inside C
 };
 
 /// Steps that the held variant keeps of a column of B where K has k steps: 128, or what divides a K that 128
