@@ -89,7 +89,8 @@ compile_devices() {
   local libraries icd=/usr/share/vulkan/icd.d name title chip ada
   libraries=/usr/lib/$(uname -m)-linux-gnu
   while IFS='|' read -r name title; do
-    echo "$name|$title|$libraries/libamdgpu_noop_drm_shim.so|AMDGPU_GPU_ID=$name|$icd/radeon_icd.json"
+    # RADV has VK_NV_cooperative_matrix2 only for programs that its configuration names, or when told.
+    echo "$name|$title|$libraries/libamdgpu_noop_drm_shim.so|AMDGPU_GPU_ID=$name radv_cooperative_matrix2_nv=true|$icd/radeon_icd.json"
   done <<'AMD'
 polaris10|AMD Radeon RX 580 (GCN 4)
 vega10|AMD Radeon RX Vega 64 (GCN 5)
