@@ -195,13 +195,14 @@ Tensor layer_norm_backward(TrainingGraph& g, const std::string& label, const std
 
 void linear_backward(TrainingGraph& g, const std::string& label, const LinearNames& name, const Tensor& d_y,
                      const Tensor& x, const Tensor* d_x, ops::MatmulOptions d_x_options) {
+    // d_x before d_w, whose parts are added up behind a barrier: the two products then run side by side.
     const Tensor d_weight = g.gradient(name.weight);
-    ops::matmul(g.plan, label + " weight", d_weight, d_y, x,
-                {.orientation = ops::Orientation::tn, .residual = &d_weight});
     if (d_x != nullptr) {
         d_x_options.orientation = ops::Orientation::nn;
         ops::matmul(g.plan, label + " input", *d_x, d_y, g.weight(name.weight), d_x_options);
     }
+    ops::matmul(g.plan, label + " weight", d_weight, d_y, x,
+                {.orientation = ops::Orientation::tn, .residual = &d_weight});
     ops::column_sums(g.plan, label + " bias", g.gradient(name.bias), d_y, true);
 }
 

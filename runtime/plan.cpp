@@ -27,7 +27,7 @@ uint64_t checked_bytes(const std::string& what, uint32_t rows, uint32_t pitch, u
     return elements * size_of(type);
 }
 
-/// Dispatches [first, last] that touch a temporary.
+/// Groups of dispatches [first, last] that touch a temporary.
 struct Lifetime {
     size_t first = SIZE_MAX, last = 0;
     bool used() const { return first != SIZE_MAX; }
@@ -61,6 +61,35 @@ bool writes(Access access) {
 }
 bool reads(Access access) {
     return access != Access::write;
+}
+
+/// Each dispatch's group: those of one group need no barrier between them, and each group one before it.
+template <typename RangeOf>
+std::vector<size_t> barrier_groups(const std::vector<Dispatch>& dispatches, const RangeOf& range_of) {
+    struct Touch {
+        Plan::Range range;
+        Access access;
+    };
+    std::vector<Touch> since_barrier, now;
+    std::vector<size_t> groups;
+    size_t group = 0;
+    for (const Dispatch& d : dispatches) {
+        now.clear();
+        for (const Binding& b : d.bindings) now.push_back({range_of(b), b.access});
+        const auto hazard = [&](const Touch& touch) {
+            return std::any_of(since_barrier.begin(), since_barrier.end(), [&](const Touch& earlier) {
+                return (writes(touch.access) || writes(earlier.access)) &&
+                       overlap(touch.range, earlier.range);
+            });
+        };
+        if (std::any_of(now.begin(), now.end(), hazard)) {
+            ++group;
+            since_barrier.clear();
+        }
+        groups.push_back(group);
+        since_barrier.insert(since_barrier.end(), now.begin(), now.end());
+    }
+    return groups;
 }
 
 }  // namespace
@@ -213,12 +242,17 @@ void Plan::finish() {
 }
 
 void Plan::place_temporaries() {
+    // A place is taken for whole groups of dispatches that could run at the same time: what moves in earlier
+    // would put a barrier between them.
+    const std::vector<size_t> groups = barrier_groups(dispatches_, [](const Binding& b) {
+        return Range{b.tensor.storage, b.tensor.offset, b.tensor.offset + b.tensor.bytes()};
+    });
     std::vector<Lifetime> lifetimes(storages_.size());
     for (size_t i = 0; i < dispatches_.size(); ++i)
         for (const Binding& b : dispatches_[i].bindings) {
             Lifetime& life = lifetimes[b.tensor.storage];
-            life.first = std::min(life.first, i);
-            life.last = i;
+            life.first = std::min(life.first, groups[i]);
+            life.last = groups[i];
         }
     std::vector<StorageId> order;
     for (StorageId id = 0; id < storages_.size(); ++id)
@@ -246,24 +280,14 @@ void Plan::place_temporaries() {
 }
 
 void Plan::find_hazards() {
-    struct Touch {
-        Range range;
-        Access access;
-    };
-    std::vector<Touch> since_barrier, now;
-    for (Dispatch& d : dispatches_) {
-        now.clear();
-        for (const Binding& b : d.bindings) now.push_back({range(b), b.access});
-        const auto hazard = [&](const Touch& touch) {
-            return std::any_of(since_barrier.begin(), since_barrier.end(), [&](const Touch& earlier) {
-                return (writes(touch.access) || writes(earlier.access)) &&
-                       overlap(touch.range, earlier.range);
-            });
-        };
-        d.barrier_before = std::any_of(now.begin(), now.end(), hazard);
-        if (d.barrier_before) since_barrier.clear();
-        since_barrier.insert(since_barrier.end(), now.begin(), now.end());
-    }
+    const std::vector<size_t> groups =
+        barrier_groups(dispatches_, [this](const Binding& b) { return range(b); });
+    for (size_t i = 0; i < dispatches_.size(); ++i)
+        dispatches_[i].barrier_before = i > 0 && groups[i] != groups[i - 1];
+}
+
+size_t Plan::barriers() const {
+    return size_t(std::ranges::count_if(dispatches_, &Dispatch::barrier_before));
 }
 
 std::string Plan::describe() const {
@@ -274,12 +298,10 @@ std::string Plan::describe() const {
         if (g.multiplier != 1) text += fmt::format("*{}", g.multiplier);
         return fmt::format("{}<={}", text, g.capacity());
     };
-    size_t barriers = 0;
     uint64_t temporaries = 0;
-    for (const Dispatch& d : dispatches_) barriers += d.barrier_before;
     for (const Storage& s : storages_) temporaries += s.kind == StorageKind::temporary ? s.bytes : 0;
     std::string text = fmt::format("{} dispatches, {} barriers, arena {} bytes for {} bytes of temporaries\n",
-                                   dispatches_.size(), barriers, arena_bytes_, temporaries);
+                                   dispatches_.size(), barriers(), arena_bytes_, temporaries);
     fmt::format_to(std::back_inserter(text), "{:>4}   {:<28} {:<24} {:<36} {:>9}\n", "", "label", "kernel",
                    "groups", "MFLOP");
     for (size_t i = 0; i < dispatches_.size(); ++i) {

@@ -123,6 +123,8 @@ class Plan {
     bool finished() const { return finished_; }
 
     const std::vector<Dispatch>& dispatches() const { return dispatches_; }
+    /// Dispatches with a barrier before them, after finish().
+    size_t barriers() const;
     const std::vector<Storage>& storages() const { return storages_; }
     const std::vector<std::string>& symbols() const { return symbols_; }
     uint32_t symbol_capacity(uint32_t symbol) const { return symbol_capacities_[symbol]; }

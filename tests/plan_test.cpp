@@ -223,6 +223,26 @@ TEST(Plan, IndependentWorkStaysInOneGroup) {
     EXPECT_EQ(plan.arena_bytes(), 0u);
 }
 
+/// The place of what is read last in a group of dispatches is not taken within that group.
+TEST(Plan, MemoryIsNotReusedWhereThatNeedsABarrier) {
+    Plan plan{Capabilities{}};
+    const Kernel two = kernel_with({S, S});
+    const Tensor x = plan.persistent("x", 8, 64), y1 = plan.persistent("y1", 8, 64),
+                 y2 = plan.persistent("y2", 8, 64), t1 = plan.temporary("t1", 8, 64),
+                 t2 = plan.temporary("t2", 8, 64);
+    for (const auto& [from, to] : {std::pair(x, t1), {t1, y1}, {x, t2}, {t2, y2}}) {
+        Dispatch d;
+        d.kernel = &two;
+        d.bindings = {{from, Access::read}, {to, Access::write}};
+        plan.append(d);
+    }
+    plan.finish();
+    EXPECT_TRUE(plan.dispatches()[1].barrier_before);
+    EXPECT_FALSE(plan.dispatches()[2].barrier_before);
+    EXPECT_TRUE(plan.dispatches()[3].barrier_before);
+    EXPECT_EQ(plan.barriers(), 2u);
+}
+
 TEST(Plan, TemporariesHaveTheDevicesAlignment) {
     Capabilities c;
     c.texel_alignment = 1024;

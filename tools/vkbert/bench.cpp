@@ -85,6 +85,7 @@ struct Measured {
     double host_seconds = 0;  // of a training step: while the device waits
     uint32_t tokens = 0, sequences = 0;
     uint64_t peak_bytes = 0;
+    size_t dispatches = 0, barriers = 0;          // of the plan: a training step's optimizer left out
     std::map<std::string, std::string> variants;  // of each op, the one that was used most
     Ceilings ceilings;
 };
@@ -162,7 +163,7 @@ class Bench {
             if (global_.profile) profile_.add(session.recording().times());
         });
         m.flops = encoder_flops(model_->config(), batch);
-        m.variants = variants(session.plan());
+        describe(m, session.plan());
         return m;
     }
 
@@ -200,8 +201,13 @@ class Bench {
         std::ranges::sort(host);
         m.host_seconds = host[host.size() / 2];
         m.flops = 3 * encoder_flops(config, batch);
-        m.variants = variants(trainer.pass().plan());
+        describe(m, trainer.pass().plan());
         return m;
+    }
+
+    static void describe(Measured& m, const Plan& plan) {
+        m.dispatches = plan.dispatches().size(), m.barriers = plan.barriers();
+        m.variants = variants(plan);
     }
 
     static std::map<std::string, std::string> variants(const Plan& plan) {
@@ -224,6 +230,7 @@ class Bench {
         line.field("flops", m.flops).field("flops_per_second", m.flops / m.seconds);
         line.field("ceiling_flops_per_second", m.ceilings.flops_per_second);
         line.field("ceiling_bytes_per_second", m.ceilings.bytes_per_second);
+        line.field("dispatches", m.dispatches).field("barriers", m.barriers);
         line.field("peak_memory", m.peak_bytes).field("device", c.device_name);
         line.field("driver", c.driver_name + " " + c.driver_info).key("variants").begin_object();
         for (const auto& [op, variant] : m.variants) line.field(op, variant);
@@ -236,11 +243,12 @@ class Bench {
         std::string result = fmt::format(
             "{} on {}\n{} sequences, {} tokens: {:.4g} s a step, {:.4g} tokens/s\n"
             "{:.4g} GFLOP/s, {:.1f}% of the {:.4g} measured in registers; copies run at {:.4g} GB/s\n"
-            "peak device memory {}\n",
+            "{} dispatches, {} barriers; peak device memory {}\n",
             global_.model.empty() ? options_.shape : global_.model, device_->capabilities().device_name,
             m.sequences, m.tokens, m.seconds, m.tokens / m.seconds, rate * 1e-9,
             100 * rate / m.ceilings.flops_per_second, m.ceilings.flops_per_second * 1e-9,
-            m.ceilings.bytes_per_second * 1e-9, human_bytes(static_cast<double>(m.peak_bytes)));
+            m.ceilings.bytes_per_second * 1e-9, m.dispatches, m.barriers,
+            human_bytes(static_cast<double>(m.peak_bytes)));
         for (const auto& [op, variant] : m.variants) result += fmt::format("  {} {}\n", op, variant);
         return result;
     }
