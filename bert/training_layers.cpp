@@ -26,14 +26,10 @@ std::string name_of_layer(uint32_t layer) {
 Tensor sub_layer_output(TrainingGraph& g, const std::string& label, const Tensor& input,
                         const std::string& name, uint32_t site, const Tensor& residual) {
     const Tensor sum = g.temporary(label + " sum", input.rows, g.config.hidden_size);
-    if (g.training.hidden_dropout == 0) {
-        linear(g, label, sum, input, name, {.residual = &residual});
-        return sum;
-    }
-    const Tensor linear_output = g.temporary(label, input.rows, g.config.hidden_size);
-    linear(g, label, linear_output, input, name);
-    ops::dropout(g.plan, label + " dropout", sum, linear_output, g.dropout(g.training.hidden_dropout, site),
-                 &residual);
+    const ops::Dropout dropout = g.dropout(g.training.hidden_dropout, site);
+    ops::MatmulOptions options{.residual = &residual};
+    if (dropout.probability > 0) options.dropout = &dropout;
+    linear(g, label, sum, input, name, options);
     return sum;
 }
 
@@ -196,14 +192,13 @@ Tensor layer_norm_backward(TrainingGraph& g, const std::string& label, const std
 void linear_backward(TrainingGraph& g, const std::string& label, const LinearNames& name, const Tensor& d_y,
                      const Tensor& x, const Tensor* d_x, ops::MatmulOptions d_x_options) {
     // d_x before d_w, whose parts are added up behind a barrier: the two products then run side by side.
-    const Tensor d_weight = g.gradient(name.weight);
+    const Tensor d_weight = g.gradient(name.weight), d_bias = g.gradient(name.bias);
     if (d_x != nullptr) {
         d_x_options.orientation = ops::Orientation::nn;
         ops::matmul(g.plan, label + " input", *d_x, d_y, g.weight(name.weight), d_x_options);
     }
     ops::matmul(g.plan, label + " weight", d_weight, d_y, x,
-                {.orientation = ops::Orientation::tn, .residual = &d_weight});
-    ops::column_sums(g.plan, label + " bias", g.gradient(name.bias), d_y, true);
+                {.orientation = ops::Orientation::tn, .residual = &d_weight, .a_sums = &d_bias});
 }
 
 TrainingGraph::TrainingGraph(Plan plan_, const Config& config_, const WeightTable& weights_,

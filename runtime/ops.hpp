@@ -21,6 +21,15 @@ enum class Orientation : uint32_t {
     tn,  // C(M,N) = A(K,M)^T B(K,N)     dW = dY^T X
 };
 
+/// What a place that drops needs to know. Elements are kept with probability q/256, q = round(256 (1 -
+/// probability)) in 1..256, and then scaled by 256/q. shaders/random.glsl makes the mask of the state, the
+/// site and the element's place, whatever the device.
+struct Dropout {
+    float probability = 0;  // in [0,1); 0: nothing is dropped, for nothing
+    uint32_t site = 0;      // another one at every place of a model that drops
+    Tensor state;           // (1,4) uint32, persistent, written before each run: key low, key high, step, 0
+};
+
 struct MatmulOptions {
     Orientation orientation = Orientation::nt;
     const Tensor* bias = nullptr;              // (1,N) fp32, added to every row
@@ -29,12 +38,17 @@ struct MatmulOptions {
     float scale = 1;                           // multiplies A B before everything else
     const Tensor* kept = nullptr;      // (M,N), type and pitch of C: receives what the activation is of
     const Tensor* slope_at = nullptr;  // (M,N), type of C; no bias, no residual: see below
+    const Dropout* dropout = nullptr;  // of what the activation gives, as dropout() does; N a multiple of 4
+    const Tensor* a_sums = nullptr;    // tn: (1,M) fp32, receives the column sums of A(K,M); no kept
 };
 
-/// C = activation(scale * A op B + bias) + residual, or with slope_at the gradient before an activation,
-/// C = scale * A op B * activation'(slope_at). A, B, C, residual: fp32 or fp16, A and B of one type; C
-/// fp32 or A's type. All pitches are multiples of 4, and so is K for nt; for nn A has zeros in its columns
-/// from K to the next multiple of 4. M may be a run-time extent for nt and nn, K for tn.
+/// C = dropout(activation(scale * A op B + bias)) + residual, or with slope_at the gradient before an
+/// activation, C = scale * A op B * activation'(slope_at). The sums of A's columns (the gradient of a bias,
+/// if C is that of the weights) are added to what is there where the residual is C itself, and else replace
+/// it. Both the dropout and those sums are a matter of the same dispatch on GPUs, and of further ones
+/// elsewhere. A, B, C, residual: fp32 or fp16, A and B of one type; C fp32 or A's type. All pitches are
+/// multiples of 4, and so is K for nt; for nn A has zeros in its columns from K to the next multiple of 4. M
+/// may be a run-time extent for nt and nn, K for tn.
 void matmul(Plan&, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
             const MatmulOptions& = {});
 
@@ -50,15 +64,6 @@ struct AttentionTile {
 std::vector<AttentionTile> attention_tiles(const std::vector<uint32_t>& offsets);
 /// The most tiles that `tokens` tokens in `sequences` sequences can need.
 uint32_t max_attention_tiles(uint32_t tokens, uint32_t sequences);
-
-/// What a place that drops needs to know. Elements are kept with probability q/256, q = round(256 (1 -
-/// probability)) in 1..256, and then scaled by 256/q. shaders/random.glsl makes the mask of the state, the
-/// site and the element's place, whatever the device.
-struct Dropout {
-    float probability = 0;  // in [0,1); 0: nothing is dropped, for nothing
-    uint32_t site = 0;      // another one at every place of a model that drops
-    Tensor state;           // (1,4) uint32, persistent, written before each run: key low, key high, step, 0
-};
 
 struct AttentionOptions {
     uint32_t heads = 1;

@@ -1,5 +1,5 @@
 // What the matmul shaders share: the constants of a call, the output side of the bindings, and the epilogue
-// C = activation(scale * sum + bias) + residual, or scale * sum * activation'(residual).
+// C = dropout(activation(scale * sum + bias)) + residual, or scale * sum * activation'(residual).
 //
 // Define MATMUL_CONSTANTS, the number of the kernel's own specialization constants, before including this.
 #ifndef VKBERT_MATMUL_GLSL
@@ -7,13 +7,15 @@
 #include "shaders/activation.glsl"
 #include "shaders/common.glsl"
 #include "shaders/matmul.h"
+#include "shaders/random.glsl"
 
 layout(constant_id = MATMUL_CONSTANTS) const uint ORIENTATION = 0;
 layout(constant_id = MATMUL_CONSTANTS + 1) const uint ACTIVATION = 0;
 layout(constant_id = MATMUL_CONSTANTS + 2) const uint EPILOGUE = 0;
+layout(constant_id = MATMUL_CONSTANTS + 3) const uint KEPT = 256;  // of 256 by dropout; all of them: there is none
 
 // Binding 3 is C, seen as whatever the store at hand needs; 4 is the bias (1,N); 5 the residual, of C's type; 6 what is kept,
-// which lies like C.
+// which lies like C, or the sums of A's columns; 7, where store4() is used, the state of dropout.
 layout(std430, binding = 3) buffer Output { float output1[]; };
 layout(std430, binding = 3) buffer Output4 { vec4 output4[]; };
 layout(std430, binding = 6) buffer Kept { float kept1[]; };
@@ -21,6 +23,7 @@ layout(std430, binding = 6) buffer Kept4 { vec4 kept4[]; };
 layout(std430, binding = 4) readonly buffer Bias { float bias[]; };
 layout(std430, binding = 5) readonly buffer Residual { float residual1[]; };
 layout(std430, binding = 5) readonly buffer Residual4 { vec4 residual4[]; };
+layout(std430, binding = 7) readonly buffer State { uvec4 dropout_state; };
 #ifdef FP16
 layout(std430, binding = 3) buffer OutputHalves { uvec2 output_halves[]; };
 layout(std430, binding = 3) buffer OutputPairs { uint output_pairs[]; };
@@ -65,9 +68,10 @@ vec4 with_residual(vec4 v, vec4 residual) {
 
 // Makes four neighbouring elements of a row of C from their sums, and stores those that are within n columns.
 // The pitches are multiples of 4, so that one invocation owns every fp16 word that is written.
-void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residual_pitch4, float scale) {
+void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residual_pitch4, float scale, uint site) {
     const vec4 before = before_activation(sum, column4, n, scale);
     vec4 v = before_residual(before);
+    if (KEPT < 256u) v *= dropout_factors(dropout_bytes(dropout_state, site, row, column4 / 4)[column4 % 4], KEPT);
     const uint at = row * c_pitch4 + column4;
     const uint from = row * residual_pitch4 + column4;
     const uint count = (EPILOGUE & EPILOGUE_TAIL) != 0u ? min(n - 4 * column4, 4u) : 4u;
@@ -89,7 +93,14 @@ void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residu
     if ((EPILOGUE & EPILOGUE_KEEP) != 0u) { STORE_FLOATS(kept4, kept1, at, before, count) }
 }
 
-// The same for a lane that has one column and four rows of it, of which those from row m on are not stored. Lanes are
+// Stores the sums of four neighbouring columns of A, of which there are m, in its part's row; where C is added to, they are too.
+void store_a_sums(vec4 sums, uint column4, uint m, uint part) {
+    const uint at = 4 * ((m + 3) / 4 * part + column4);
+    for (uint i = 0; i < 4 && 4 * column4 + i < m; i++)
+        kept1[at + i] = (EPILOGUE & EPILOGUE_IN_PLACE) != 0u ? kept1[at + i] + sums[i] : sums[i];
+}
+
+// The same as store4() for a lane that has one column and four rows of it, of which those from row m on are not stored. Lanes are
 // neighbouring columns, and all lanes of a quad come here; columns from n on are not stored. For fp16 a lane lends its
 // value to its neighbour, which stores both.
 #ifdef QUAD_STORES

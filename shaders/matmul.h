@@ -8,6 +8,7 @@ struct MatmulPush {
     uint a_pitch4, b_pitch4, c_pitch4, residual_pitch4;  // elements / 4
     float scale;
     uint k_part;  // tiled: steps of K of one workgroup (z), a multiple of the tile's; parts lie M rows apart in C
+    uint dropout_site;
 };
 
 // Bits of the EPILOGUE constant.
@@ -16,6 +17,7 @@ const uint EPILOGUE_BIAS = 1, EPILOGUE_RESIDUAL = 2, EPILOGUE_FP16_OUTPUT = 4,
            EPILOGUE_IN_PLACE = 16,  // the residual is C itself
            EPILOGUE_SLOPE = 32,     // the sum times the activation's derivative at the residual
            EPILOGUE_KEEP = 64,      // what the activation is applied to is kept too
+           EPILOGUE_A_SUMS = 128,   // tn: the sums of A's columns are wanted too
            EPILOGUE_EVEN_STEPS = 256,  // K is known and has no steps left over: nothing is compiled for those (cpu_ variants)
            EPILOGUE_ALIGNED = 1024;  // rows of C, residual and kept start on 16 bytes, and so do they
 

@@ -9,7 +9,7 @@
 #include "shaders/matmul.glsl"
 layout(constant_id = 1) const uint ROWS = 8;
 layout(constant_id = 2) const uint TILES = 32;
-layout(constant_id = MATMUL_CONSTANTS + 3) const uint HELD = 128;  // a multiple of 4, best a divisor of K
+layout(constant_id = MATMUL_CONSTANTS + 4) const uint HELD = 128;  // a multiple of 4, best a divisor of K
 #include "shaders/matmul_pointer.glsl"
 
 // C holds what is added to, and stands for the residual.

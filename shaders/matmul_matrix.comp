@@ -95,7 +95,7 @@ void store_slice(uint slice, uint row, uint column, uint m, uint part) {
         const uint at_row = row + at / (MN / 4), column4 = column / 4 + at % (MN / 4), from = slice + 2 * at;
         if (at_row < m && 4 * column4 < p.n)
             store4(uintBitsToFloat(uvec4(tiles[from], tiles[from + 1])), part * m + at_row, column4, p.n, p.c_pitch4,
-                   p.residual_pitch4, p.scale);
+                   p.residual_pitch4, p.scale, p.dropout_site);
     }
     controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
 }
@@ -142,7 +142,7 @@ void main() {
     const uint row = gl_WorkGroupID.y * BM + first_row, column = gl_WorkGroupID.x * BN + first_column;
 #ifdef PER_ELEMENT
     // Of whole workgroups, since some drivers want all subgroups at the barriers of store_slice, or none.
-    if (HAS_ELEMENTS && (gl_WorkGroupID.y + 1) * BM <= m && (gl_WorkGroupID.x + 1) * BN <= p.n) {
+    if (IS_ALIGNED && IS_LISTED && KEPT == 256u && (gl_WorkGroupID.y + 1) * BM <= m && (gl_WorkGroupID.x + 1) * BN <= p.n) {
 #define STORE_ELEMENTS(i, j) store_elements(SUM(i, j), part * m + row + i * MM, column + j * MN);
         FOR_SUMS(STORE_ELEMENTS)
         return;

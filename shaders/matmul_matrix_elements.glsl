@@ -1,6 +1,6 @@
 // The epilogue of matmul_matrix.comp in registers, where the device calls a function for each element of a matrix
 // (VK_NV_cooperative_matrix2): no slice of shared memory in between, and C is stored as matrices. For workgroups whose tile
-// lies wholly inside C; the others, and epilogues that are not listed here, take store4. Both compute the same, in the same order.
+// lies wholly inside C; the others, dropout, and epilogues that are not listed here, take store4. Both compute the same, in the same order.
 //
 // Include after matmul.glsl, MM, MN, ACCUMULATOR and p.
 #ifndef VKBERT_MATMUL_MATRIX_ELEMENTS_GLSL
@@ -9,7 +9,7 @@
 
 const uint EPILOGUE_OF_ELEMENTS = EPILOGUE_BIAS | EPILOGUE_RESIDUAL | EPILOGUE_FP16_OUTPUT | EPILOGUE_TAIL | EPILOGUE_IN_PLACE |
                                   EPILOGUE_SLOPE | EPILOGUE_KEEP | EPILOGUE_ALIGNED;
-const bool HAS_ELEMENTS = (EPILOGUE & EPILOGUE_ALIGNED) != 0u && (EPILOGUE & ~EPILOGUE_OF_ELEMENTS) == 0u;
+const bool IS_ALIGNED = (EPILOGUE & EPILOGUE_ALIGNED) != 0u, IS_LISTED = (EPILOGUE & ~EPILOGUE_OF_ELEMENTS) == 0u;
 
 // What coopMatPerElementNV calls. Columns count from `column` of C on.
 float scaled_element(const in uint row, const in uint at, const in float sum, const in uint column, const in float scale) {

@@ -69,7 +69,7 @@ layout(push_constant) uniform Push { MatmulPush p; };
     b_at[i] = ORIENTATION == ORIENTATION_NT ? min(4 * column4 + i, p.n - 1) * p.b_pitch4 : min(column4, (p.n - 1) / 4);
 #define CLEAR(r) acc[r] = vec4(0);
 #define STORE(r) \
-    if (row + r < m) store4(acc[r], row + r, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale);
+    if (row + r < m) store4(acc[r], row + r, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site);
 
 void main() {
     const uint m = extent(p.m, p.m_symbol);

@@ -60,6 +60,21 @@ void fetch_b(uint strip, uint k, uint limit, uint depth) {
 #define PLACE_A(i) tile_a[(step + i) * A_STRIDE + strip] = A_ALONG_K ? TRANSPOSED(i) : block[i];
 #define PLACE_B(i) tile_b[(step + i) * B_STRIDE + strip] = B_ALONG_K ? TRANSPOSED(i) : block[i];
 
+// The first column of workgroups sums the columns of A that it brings; there is no other reader of all of A.
+bool sums_a() { return (EPILOGUE & EPILOGUE_A_SUMS) != 0u && gl_WorkGroupID.x == 0u; }
+
+// From the sums of this invocation's share of the steps, if it brings A (tn), to those of all of them.
+void add_a_sums(vec4 sum, bool brings_a, uint strip, uint step, uint m, uint part) {
+    barrier();
+    if (brings_a) tile_a[step / 4 * A_STRIDE + strip] = sum;
+    barrier();
+    const uint me = gl_LocalInvocationID.x, column4 = gl_WorkGroupID.y * (BM / 4) + me;
+    if (me >= BM / 4 || 4 * column4 >= m) return;
+    vec4 all = vec4(0);
+    for (uint i = 0; i < BK / 4; i++) all += tile_a[i * A_STRIDE + me];
+    store_a_sums(all, column4, m, part);
+}
+
 #define CLEAR(i) acc[i] = vec4(0);
 // Rows 4 ty ... of the first half of the tile, columns 4 tx ... of the first half; with TILE 8 of the second halves too.
 #define MULTIPLY(i) acc[i] += x0[i] * y0;
@@ -70,7 +85,8 @@ void fetch_b(uint strip, uint k, uint limit, uint depth) {
     acc[12 + i] += x1[i] * y1;
 #define STORE_AT(i, quarter, first_row, first_column4)                                         \
     if (first_row + i < m && 4 * (first_column4) < p.n)                                        \
-        store4(acc[4 * quarter + i], part * m + first_row + i, first_column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale);
+        store4(acc[4 * quarter + i], part * m + first_row + i, first_column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, \
+               p.dropout_site);
 #define STORE_0(i) STORE_AT(i, 0, row, column4)
 #define STORE_1(i) STORE_AT(i, 1, row, column4 + BN / 8)
 #define STORE_2(i) STORE_AT(i, 2, row + BM / 2, column4)
@@ -98,12 +114,14 @@ void main() {
     vec4 acc[4];
     REPEAT_4(CLEAR)
 #endif
+    vec4 a_sum = vec4(0);
     if (brings_a) fetch_a(far_a, begin + step, m, depth);
     else fetch_b(far_b, begin + step, p.n, depth);
     for (uint k = begin; k < depth; k += BK) {
         barrier();
         if (brings_a) {
             REPEAT_4(PLACE_A)
+            if (sums_a()) a_sum += (block[0] + block[1]) + (block[2] + block[3]);
         } else {
             REPEAT_4(PLACE_B)
         }
@@ -120,6 +138,7 @@ void main() {
 #endif
         }
     }
+    if (sums_a()) add_a_sums(a_sum, brings_a, strip, step, m, part);
     const uint row = gl_WorkGroupID.y * BM + 4 * ty, column4 = gl_WorkGroupID.x * (BN / 4) + tx;
     REPEAT_4(STORE_0)
 #if TILE == 8

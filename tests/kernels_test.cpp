@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 
+#include "runtime/ops.hpp"
 #include "runtime/ops/matmul.hpp"
 #include "tests/refusal.hpp"
 
@@ -72,6 +74,17 @@ std::vector<Kernel> table() {
                                 named("plain")};
     kernels[0].required_subgroup_size = 32;
     return kernels;
+}
+
+/// All kernels together stay a small part of a program that embeds them.
+TEST(Kernels, SizeOfAllShaders) {
+    std::set<const Shader*> shaders;
+    for (const ops::KernelTable& table : ops::all_kernels())
+        for (const Kernel& kernel : table.kernels) shaders.insert(kernel.shader);
+    size_t bytes = 0;
+    for (const Shader* shader : shaders) bytes += shader->code.size_bytes();
+    EXPECT_GT(bytes, 500'000u);
+    EXPECT_LT(bytes, 2'500'000u);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "runtime/error.hpp"
 #include "runtime/ops/common.hpp"
+#include "runtime/ops/dropout.hpp"
 #include "runtime/ops/matmul_variants.hpp"
 #include "runtime/training_ops.hpp"
 #include "shaders/glsl_types.h"
@@ -133,6 +134,12 @@ Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor&
         check(
             like_c(*at) && at->storage != c.storage && options.residual == nullptr && options.bias == nullptr,
             label, "matmul: slopes are at (M,N), of C's type, elsewhere, without bias and residual");
+    check(options.dropout == nullptr || (options.slope_at == nullptr && d.n % 4 == 0), label,
+          "matmul: dropout is of a multiple of 4 columns, without slopes");
+    if (const Tensor* sums = options.a_sums)
+        check(options.orientation == Orientation::tn && options.kept == nullptr && sums->type == Type::fp32 &&
+                  sums->rows == Extent(1u) && sums->columns == d.m.capacity,
+              label, "matmul: sums of A's columns are (1,M) fp32, of tn, with nothing kept");
     return d;
 }
 
@@ -150,7 +157,7 @@ uint32_t epilogue_bits(const Tensor& c, const MatmulOptions& options) {
            (options.residual != nullptr ? EPILOGUE_RESIDUAL : 0) |
            (options.slope_at != nullptr ? EPILOGUE_RESIDUAL | EPILOGUE_SLOPE : 0) |
            (options.kept != nullptr ? EPILOGUE_KEEP : 0) | (c.type == Type::fp16 ? EPILOGUE_FP16_OUTPUT : 0) |
-           (c.columns % 4 != 0 ? EPILOGUE_TAIL : 0);
+           (c.columns % 4 != 0 ? EPILOGUE_TAIL : 0) | (options.a_sums != nullptr ? EPILOGUE_A_SUMS : 0);
 }
 
 /// Whether every row of a tensor starts on 16 bytes, as cooperative matrices want it of memory.
@@ -226,7 +233,7 @@ bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) 
     return k.capacity % (held ? held_steps(orientation, k.capacity) : 16) == 0;
 }
 
-/// With parts, C is (parts * M,N).
+/// With parts, C is (parts * M,N), and the sums of A's columns are (parts,M).
 void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
                      const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
                      uint32_t parts = 1) {
@@ -235,12 +242,17 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
     const Tensor residual = options.residual != nullptr   ? *options.residual
                             : options.slope_at != nullptr ? *options.slope_at
                                                           : plan.counts();
+    const uint32_t kept = options.dropout != nullptr ? dropout_kept(*options.dropout, label) : 256;
+    const Binding beside =
+        options.a_sums != nullptr
+            ? Binding{*options.a_sums, residual_is_c(c, options) ? Access::read_write : Access::write}
+            : Binding{options.kept != nullptr ? *options.kept : c, Access::write};
     const MatmulTile& shape = tile_of(kernel, a.type);
     Dispatch dispatch;
     dispatch.kernel = &kernel;
     dispatch.label = label;
     dispatch.constants = {uint32_t(options.orientation), uint32_t(options.activation),
-                          epilogue_bits(c, options) | aligned_bit(kernel, c, options)};
+                          epilogue_bits(c, options) | aligned_bit(kernel, c, options), kept};
     if (shape.algorithm == Algorithm::held)
         dispatch.constants.push_back(held_steps(options.orientation, d.k.capacity));
     if (has_even_steps(shape, options.orientation, d.k)) dispatch.constants[2] |= EPILOGUE_EVEN_STEPS;
@@ -250,9 +262,11 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
                          {c, Access::write},
                          {options.bias != nullptr ? *options.bias : plan.counts()},
                          {residual},
-                         {options.kept != nullptr ? *options.kept : c, Access::write}};
+                         beside};
+    if (shape.drops()) dispatch.bindings.push_back({kept < 256 ? options.dropout->state : plan.counts()});
     dispatch.set_push(MatmulPush{d.m.capacity, d.m.symbol, d.k.capacity, d.k.symbol, d.n, a.pitch / 4,
-                                 b.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale, k_part});
+                                 b.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale, k_part,
+                                 options.dropout != nullptr ? options.dropout->site : 0});
     dispatch.groups = {Groups{d.n, shape.columns}, Groups{d.m, shape.rows}, Groups{parts}};
     dispatch.work = work_of(d, c, a, options);
     plan.append(std::move(dispatch));
@@ -266,17 +280,27 @@ void append_in_parts(Plan& plan, const std::string& label, const Kernel& kernel,
     const Tensor sums = plan.temporary(label + " parts", parts, elements, Type::fp32);
     MatmulOptions each = options;
     each.residual = nullptr;
+    Tensor a_sums;  // (parts,M)
+    if (options.a_sums != nullptr) {
+        a_sums = plan.temporary(label + " column sums of parts", parts, (d.m.capacity + 3) / 4 * 4);
+        a_sums.columns = d.m.capacity;
+        each.a_sums = &a_sums;
+    }
     append_dispatch(plan, label, kernel, d,
                     Plan::tensor_at(sums.storage, 0, parts * d.m.capacity, d.n, Type::fp32), a, b, each,
                     parts);
     column_sums(plan, label + " sum of parts", Plan::tensor_at(c.storage, c.offset, 1u, elements, Type::fp32),
                 sums, options.residual != nullptr);
+    if (options.a_sums != nullptr)
+        column_sums(plan, label + " sum of column sums", *options.a_sums, a_sums,
+                    options.residual != nullptr);
 }
 
 /// Whether C may be made of parts: nothing but a sum is done to it, and its elements lie without gaps.
 bool only_adds(const Tensor& c, const MatmulOptions& options) {
     return (options.residual == nullptr || residual_is_c(c, options)) && options.bias == nullptr &&
-           options.activation == Activation::none && c.type == Type::fp32 && c.pitch == c.columns;
+           options.dropout == nullptr && options.activation == Activation::none && c.type == Type::fp32 &&
+           c.pitch == c.columns;
 }
 
 void append_one(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
@@ -287,8 +311,25 @@ void append_one(Plan& plan, const std::string& label, const Tensor& c, const Ten
     const MatmulTile& shape = tile_of(kernel, a.type);
     const uint32_t parts =
         only_adds(c, options) ? parts_of_k(shape, plan.capabilities(), problem_of(d, c, a, b, options)) : 1;
-    if (parts > 1) return append_in_parts(plan, label, kernel, d, c, a, b, options, parts);
-    append_dispatch(plan, label, kernel, d, c, a, b, options);
+    MatmulOptions fused = options;
+    if (!shape.sums_a()) fused.a_sums = nullptr;
+    if (parts > 1)
+        append_in_parts(plan, label, kernel, d, c, a, b, fused, parts);
+    else
+        append_dispatch(plan, label, kernel, d, c, a, b, fused);
+    if (options.a_sums != fused.a_sums)
+        column_sums(plan, label + " column sums", *options.a_sums, a, residual_is_c(c, options));
+}
+
+/// The dropout as an op of its own: in place, unless C holds what is added after it.
+void append_with_dropout_apart(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a,
+                               const Tensor& b, const MatmulOptions& options) {
+    MatmulOptions before = options;
+    before.dropout = nullptr, before.residual = nullptr;
+    const Tensor product =
+        residual_is_c(c, options) ? plan.temporary(label + " product", c.rows, c.columns, c.type) : c;
+    matmul(plan, label, product, a, b, before);
+    dropout(plan, label + " dropout", c, product, *options.dropout, options.residual);
 }
 
 }  // namespace
@@ -332,6 +373,13 @@ const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoice
 void matmul(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
             const MatmulOptions& options) {
     const uint32_t most = rows_of_b_at_a_time(plan, c, a, b, options);
+    if (options.dropout != nullptr) {
+        const Dimensions d = check_shapes(label, c, a, b, options);
+        const Kernel& kernel = choose_matmul(plan.capabilities(), plan.choices(),
+                                             problem_of(d, c, a, b, options), plan.tuning());
+        if (most < c.columns || !tile_of(kernel, a.type).drops())
+            return append_with_dropout_apart(plan, label, c, a, b, options);
+    }
     if (most >= c.columns) return append_one(plan, label, c, a, b, options);
     check(b.rows.capacity == c.columns, label, "matmul: B(N,K) has a row for each column of C");
     for (uint32_t first = 0; first < c.columns; first += most) {

@@ -35,10 +35,12 @@ struct Variants {
 
 using enum BindingKind;
 
+/// Counts, A, B, C, bias, residual, what is kept or summed beside C, the state of dropout.
+const std::vector<BindingKind> of_gpus(8, storage);
+
 void add_plain(Variants& variants, const Shader& shader) {
     constexpr uint32_t invocations = 64;
-    Kernel kernel{"matmul", "plain",       &shader,
-                  {},       {invocations}, {storage, storage, storage, storage, storage, storage, storage}};
+    Kernel kernel{"matmul", "plain", &shader, {}, {invocations}, of_gpus};
     kernel.requirements.invocations = invocations;
     variants.kernels.push_back(std::move(kernel));
     variants.tiles.push_back({Algorithm::plain, 4, 4 * invocations});
@@ -48,12 +50,7 @@ void add_plain(Variants& variants, const Shader& shader) {
 void add_tiled(Variants& variants, const Shader& shader, std::string_view name, uint32_t tile, uint32_t side,
                uint32_t bk, uint32_t registers) {
     const uint32_t invocations = tile / side * (tile / side);
-    Kernel kernel{"matmul",
-                  name,
-                  &shader,
-                  {},
-                  {invocations, tile, tile, bk},
-                  {storage, storage, storage, storage, storage, storage, storage}};
+    Kernel kernel{"matmul", name, &shader, {}, {invocations, tile, tile, bk}, of_gpus};
     kernel.requirements.invocations = invocations;
     kernel.requirements.shared_memory = 2 * bk * (tile / 4 + 1) * 16;
     kernel.requirements.registers = registers;
@@ -74,12 +71,9 @@ void add_matrix(Variants& variants, std::string_view name, const MatrixShape& sh
     if (t.shader == nullptr) return;
     const uint32_t subgroups = t.tile / (2 * shape.m) * (t.tile / (t.columns * shape.n)),
                    invocations = subgroups * t.subgroup_size;
-    Kernel kernel{"matmul",
-                  name,
-                  t.shader,
-                  {},
-                  {invocations, t.tile, t.tile, t.bk, shape.m, shape.n, shape.k},
-                  {storage, storage, storage, storage, storage, storage, storage}};
+    Kernel kernel{
+        "matmul", name, t.shader, {}, {invocations, t.tile, t.tile, t.bk, shape.m, shape.n, shape.k},
+        of_gpus};
     const uint32_t along_k = t.tile * (t.bk / 4 + 2), across = t.bk * (t.tile / 4 + 2);
     kernel.requirements.invocations = invocations;
     kernel.requirements.shared_memory =
@@ -153,8 +147,9 @@ void add_held(Variants& variants) {
 
 void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
     constexpr uint32_t invocations = 8;
-    Kernel kernel{"matmul", name,          &shader,
-                  {},       {invocations}, {storage, texel, texel, storage, storage, storage, storage}};
+    Kernel kernel{"matmul",      name,
+                  &shader,       {},
+                  {invocations}, {storage, texel, texel, storage, storage, storage, storage, storage}};
     kernel.requirements = {.invocations = invocations,
                            .min_subgroup_size = 4,
                            .subgroup_quad = true,

@@ -23,9 +23,10 @@ struct Linear {
     bool bias, residual;
     ops::Activation activation;
     bool logits = false;  // the result is fp32 whatever the type of the weights
+    bool drops = false;   // as training does
 };
 
-/// y(T,out) = activation(x(T,in) W(out,in)^T + bias) + residual
+/// y(T,out) = dropout(activation(x(T,in) W(out,in)^T + bias)) + residual
 Case linear(const Linear& layer, uint32_t tokens, Type type) {
     return {"matmul", fmt::format("{} {}, {} tokens", layer.name, name_of(type), tokens), [=](Plan& plan) {
                 const Maker make{plan};
@@ -36,13 +37,16 @@ Case linear(const Linear& layer, uint32_t tokens, Type type) {
                 options.activation = layer.activation;
                 if (layer.bias) options.bias = &bias;
                 if (layer.residual) options.residual = &residual;
+                const ops::Dropout dropout{0.1f, 1, make("state", 1u, 4, Type::uint32)};
+                if (layer.drops) options.dropout = &dropout;
                 const Tensor y = make("y", rows, (layer.out + 3) / 4 * 4, layer.logits ? Type::fp32 : type);
                 ops::matmul(plan, layer.name, y.columns_at(0, layer.out), make("x", rows, layer.in, type),
                             make("w", layer.out, layer.in, type), options);
             }};
 }
 
-/// The two products of a linear layer's backward pass at ffn1: dX(T,H) = dY W and dW(F,H) = dY^T X.
+/// The two products of a linear layer's backward pass at ffn1: dX(T,H) = dY W, and dW(F,H) = dY^T X with the
+/// bias's gradient.
 Case gradient(ops::Orientation orientation, uint32_t tokens, Type type) {
     const bool of_weights = orientation == ops::Orientation::tn;
     const auto title =
@@ -53,12 +57,14 @@ Case gradient(ops::Orientation orientation, uint32_t tokens, Type type) {
                 const Tensor d_y = make("dy", rows, wide, type);
                 ops::MatmulOptions options;
                 options.orientation = orientation;
-                if (of_weights)
-                    ops::matmul(plan, "dW", make("dw", wide, hidden), d_y, make("x", rows, hidden, type),
-                                options);
-                else
+                if (of_weights) {
+                    const Tensor d_w = make("dw", wide, hidden), d_b = make("db", 1u, wide);
+                    options.residual = &d_w, options.a_sums = &d_b;
+                    ops::matmul(plan, "dW", d_w, d_y, make("x", rows, hidden, type), options);
+                } else {
                     ops::matmul(plan, "dX", make("dx", rows, hidden, type), d_y,
                                 make("w", wide, hidden, type), options);
+                }
             }};
 }
 
@@ -88,6 +94,8 @@ void add_matmuls(std::vector<Case>& cases) {
     for (const Type type : {Type::fp32, Type::fp16}) {
         for (const uint32_t tokens : {1024u, 32u})
             for (const Linear& layer : layers) cases.push_back(linear(layer, tokens, type));
+        cases.push_back(
+            linear({"ffn2 with dropout", wide, hidden, true, true, none, false, true}, 1024, type));
         cases.push_back(linear({"pooler", hidden, hidden, true, false, tanh}, sequences, type));
         cases.push_back(linear({"decoder", hidden, vocabulary, true, false, none, true}, 32, type));
         for (const auto orientation : {ops::Orientation::nn, ops::Orientation::tn})
