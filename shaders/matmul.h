@@ -18,7 +18,7 @@ const uint EPILOGUE_BIAS = 1, EPILOGUE_RESIDUAL = 2, EPILOGUE_FP16_OUTPUT = 4,
            EPILOGUE_SLOPE = 32,     // the sum times the activation's derivative at the residual
            EPILOGUE_KEEP = 64,      // what the activation is applied to is kept too
            EPILOGUE_A_SUMS = 128,   // tn: the sums of A's columns are wanted too
-           EPILOGUE_EVEN_STEPS = 256,  // K is known and has no steps left over: nothing is compiled for those (cpu_ variants)
+           EPILOGUE_EVEN_STEPS = 256,  // K is known and has no steps left over: nothing is compiled for those
            EPILOGUE_ALIGNED = 1024;  // rows of C, residual and kept start on 16 bytes, and so do they
 
 // Values of the ORIENTATION constant: ops::Orientation.

@@ -24,17 +24,25 @@ shared vec4 tile_a[BK * A_STRIDE];
 shared vec4 tile_b[BK * B_STRIDE];
 
 const bool A_ALONG_K = ORIENTATION != ORIENTATION_TN, B_ALONG_K = ORIENTATION == ORIENTATION_NT;
+const bool EVEN_STEPS = (EPILOGUE & EPILOGUE_EVEN_STEPS) != 0u;
 const uint A_BLOCKS = (BM / 4) * (BK / 4);
 
 vec4 block[4];
+uvec4 at;  // of block's vec4s in A or B, for step 0 of K
 
-#define FETCH_ALONG_K(i) block[i] = inside ? UNPACK4(SOURCE[min(4 * strip + i, limit - 1) * pitch4 + k / 4]) : vec4(0);
-#define FETCH_ACROSS(i) block[i] = k + i < depth ? UNPACK4(SOURCE[(k + i) * pitch4 + min(strip, (limit - 1) / 4)]) : vec4(0);
+#define FETCH_ALONG_K(i) block[i] = EVEN_STEPS || inside ? UNPACK4(SOURCE[at[i] + from]) : vec4(0);
+#define FETCH_ACROSS(i) block[i] = EVEN_STEPS || k + i < depth ? UNPACK4(SOURCE[at[i] + from]) : vec4(0);
 
-// The 4x4 block of A at rows 4 strip and step k, or of B at columns 4 strip. Beyond the last row or column the last is
-// repeated, and what comes of it is not stored; beyond the last step are zeros.
-void fetch_a(uint strip, uint k, uint limit, uint depth) {
-    const uint pitch4 = p.a_pitch4;
+// Beyond the last row or column the last is repeated, and what comes of it is not stored. Kept from step to step: RADV would
+// make the products and minima anew in each, which costs a tenth of the loop on GCN.
+void find_block(uint strip, bool along_k, uint limit, uint pitch4) {
+    at = along_k ? min(4 * strip + uvec4(0, 1, 2, 3), uvec4(limit - 1)) * pitch4
+                 : uvec4(0, 1, 2, 3) * pitch4 + min(strip, (limit - 1) / 4);
+}
+
+// The 4x4 block of A at step k, or of B, zeros beyond the last step.
+void fetch_a(uint k, uint depth) {
+    const uint from = A_ALONG_K ? k / 4 : k * p.a_pitch4;
     const bool inside = k < depth;
 #define SOURCE a
     if (A_ALONG_K) {
@@ -44,8 +52,8 @@ void fetch_a(uint strip, uint k, uint limit, uint depth) {
     }
 #undef SOURCE
 }
-void fetch_b(uint strip, uint k, uint limit, uint depth) {
-    const uint pitch4 = p.b_pitch4;
+void fetch_b(uint k, uint depth) {
+    const uint from = B_ALONG_K ? k / 4 : k * p.b_pitch4;
     const bool inside = k < depth;
 #define SOURCE b
     if (B_ALONG_K) {
@@ -103,7 +111,8 @@ void main() {
     const uint strips = brings_a ? BM / 4 : BN / 4;
     const uint strip = along_k ? index / (BK / 4) : index % strips;
     const uint step = 4 * (along_k ? index % (BK / 4) : index / strips);
-    const uint far_a = gl_WorkGroupID.y * (BM / 4) + strip, far_b = gl_WorkGroupID.x * (BN / 4) + strip;
+    if (brings_a) find_block(gl_WorkGroupID.y * (BM / 4) + strip, A_ALONG_K, m, p.a_pitch4);
+    else find_block(gl_WorkGroupID.x * (BN / 4) + strip, B_ALONG_K, p.n, p.b_pitch4);
 
 #if TILE == 8
     const uint tx = me % (BN / 8), ty = me / (BN / 8);
@@ -115,8 +124,10 @@ void main() {
     REPEAT_4(CLEAR)
 #endif
     vec4 a_sum = vec4(0);
-    if (brings_a) fetch_a(far_a, begin + step, m, depth);
-    else fetch_b(far_b, begin + step, p.n, depth);
+    if (begin < depth) {  // the last of many parts of K may have no steps
+        if (brings_a) fetch_a(begin + step, depth);
+        else fetch_b(begin + step, depth);
+    }
     for (uint k = begin; k < depth; k += BK) {
         barrier();
         if (brings_a) {
@@ -126,12 +137,16 @@ void main() {
             REPEAT_4(PLACE_B)
         }
         barrier();
-        if (brings_a) fetch_a(far_a, k + BK + step, m, depth);
-        else fetch_b(far_b, k + BK + step, p.n, depth);
-        for (uint kk = 0; kk < BK; kk++) {
-            const vec4 x0 = tile_a[kk * A_STRIDE + ty], y0 = tile_b[kk * B_STRIDE + tx];
+        if (!EVEN_STEPS || k + BK < depth) {
+            if (brings_a) fetch_a(k + BK + step, depth);
+            else fetch_b(k + BK + step, depth);
+        }
+        // Counted on: NVIDIA's products of integers take turns with those of the sums.
+        uint from_a = ty, from_b = tx;
+        for (uint kk = 0; kk < BK; kk++, from_a += A_STRIDE, from_b += B_STRIDE) {
+            const vec4 x0 = tile_a[from_a], y0 = tile_b[from_b];
 #if TILE == 8
-            const vec4 x1 = tile_a[kk * A_STRIDE + ty + BM / 8], y1 = tile_b[kk * B_STRIDE + tx + BN / 8];
+            const vec4 x1 = tile_a[from_a + BM / 8], y1 = tile_b[from_b + BN / 8];
             REPEAT_4(MULTIPLY_8)
 #else
             REPEAT_4(MULTIPLY)

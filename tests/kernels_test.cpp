@@ -261,6 +261,25 @@ TEST(ChooseMatmul, TakesTheEpilogueInRegistersForRaggedColumns) {
     EXPECT_EQ(chosen(1024, 30522), "matrix_16_128");
 }
 
+TEST(ChooseMatmul, TakesLargeTilesWhereTheyFillTheDevice) {
+    ops::MatmulProblem problem{.m = 1024, .n = 2304, .k = 768, .a_pitch = 768, .b_pitch = 768};
+    Capabilities c = capable();
+    c.cooperative_matrix = false;
+    c.max_storage_buffers = 16;
+    for (const DeviceClass device_class : {DeviceClass::discrete, DeviceClass::integrated}) {
+        const bool discrete = device_class == DeviceClass::discrete;
+        c.device_class = device_class;
+        problem.m = 1024, problem.n = 2304;  // 144 tiles of 128 x 128
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_128");
+        problem.n = 768;  // 48, and 192 of 64 x 64
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64_8");
+        problem.m = 256;  // 48 of 64 x 64
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, discrete ? "tiled_64" : "tiled_64_8");
+        problem.m = 64;  // 12
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_32");
+    }
+}
+
 TEST(ChooseMatmul, TakesSmallTilesWhereRegistersAreFew) {
     ops::MatmulProblem problem{.m = 1024, .n = 768, .k = 768, .a_pitch = 768, .b_pitch = 768};
     for (const Type type : {Type::fp32, Type::fp16}) {
@@ -269,6 +288,8 @@ TEST(ChooseMatmul, TakesSmallTilesWhereRegistersAreFew) {
         c.cooperative_matrix = false;
         c.device_class = DeviceClass::integrated;
         c.max_storage_buffers = 16;
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64_8");
+        c.registers = 127;
         EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64");
         c.registers = 64;
         EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_32");

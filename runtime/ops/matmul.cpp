@@ -53,11 +53,12 @@ bool suits(const MatmulTile& shape, const Capabilities& capabilities, const Matm
         case Algorithm::tiled: {
             if (cpu) return false;  // barriers cost more than they bring there
             if (shape.rows == 32) return true;
-            // 64 accumulators an invocation are for large GPUs, and only where tiles enough remain to fill
-            // them.
+            // 64 results an invocation need half of the shared memory's reads, but leave few subgroups: only
+            // where tiles enough remain to fill the device.
             const uint64_t tiles = tiles_of(shape, problem) * parts_of_k(shape, capabilities, problem);
-            if (shape.rows == 128) return capabilities.device_class == DeviceClass::discrete && tiles >= 96;
-            return tiles >= 32;
+            const bool small = capabilities.device_class != DeviceClass::discrete;
+            if (shape.rows == 128) return tiles >= 96;
+            return tiles >= (shape.invocations == 64 && !small ? 96 : 32);
         }
         case Algorithm::held:  // at BERT-base's shapes 1.2 to 2 times as fast as others from 64 rows on
             return cpu && problem.m >= 64;
@@ -226,18 +227,29 @@ uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a,
     return tile_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
 }
 
-/// Whether a CPU driver need not compile what does the steps left over: a third of its time for a pipeline.
+constexpr uint32_t steps_of_all_tiles = 32;  // a multiple of those that each tile takes together
+
+/// Whether nothing need be compiled for steps left over: a third of a CPU driver's time for a pipeline, and
+/// in the tiles of GPUs a tenth of the loop, which looks at each element whether its step is there.
 bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) {
-    const bool pointer = shape.algorithm == Algorithm::pointer, held = shape.algorithm == Algorithm::held;
-    if (!k.constant() || k.capacity == 0 || !(pointer || held)) return false;
-    return k.capacity % (held ? held_steps(orientation, k.capacity) : 16) == 0;
+    if (!k.constant() || k.capacity == 0) return false;
+    switch (shape.algorithm) {
+        case Algorithm::held:
+            return k.capacity % held_steps(orientation, k.capacity) == 0;
+        case Algorithm::pointer:
+            return k.capacity % 16 == 0;
+        case Algorithm::tiled:
+            return k.capacity % steps_of_all_tiles == 0;
+        default:
+            return false;
+    }
 }
 
 /// With parts, C is (parts * M,N), and the sums of A's columns are (parts,M).
 void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
                      const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
                      uint32_t parts = 1) {
-    constexpr uint32_t steps = 32;  // a multiple of every tile's
+    constexpr uint32_t steps = steps_of_all_tiles;
     const uint32_t k_part = parts == 1 ? d.k.capacity : (d.k.capacity / parts + steps) / steps * steps;
     const Tensor residual = options.residual != nullptr   ? *options.residual
                             : options.slope_at != nullptr ? *options.slope_at
