@@ -209,7 +209,7 @@ def nvidia_cost(machine, text, lanes):
 
 # ---- Occupancy: subgroups of one unit ------------------------------------------------------------------------------------------
 
-AMD_REGISTERS = {"polaris10": (256, 8), "navi21": (1024, 16), "navi31": (1536, 16), "strix1": (1536, 16), "gfx1201": (1536, 16)}
+AMD_REGISTERS = {"polaris10": (256, 8), "navi21": (1024, 16), "navi31": (1536, 16), "strix1": (1024, 16), "gfx1201": (1536, 16)}
 SHARED = {"polaris10": 65536, "navi21": 65536, "navi31": 65536, "strix1": 65536, "gfx1201": 65536, "tgl": 131072,
           "dg2": 131072, "lnl": 131072, "bmg": 131072, "nvk160": 65536, "nvk170": 102400, "nvk190": 102400}
 INTEL_UNITS = {"tgl": (16, 7), "dg2": (16, 8), "lnl": (8, 8), "bmg": (8, 8)}      # vector engines that share, threads of each
