@@ -93,6 +93,8 @@ class Device {
     uint64_t submit(const std::vector<VkCommandBuffer>& commands);
     void wait(uint64_t ticket) { submissions_->wait(ticket); }
     bool done(uint64_t ticket) { return submissions_->done(ticket); }
+    /// Calls of vkQueueSubmit so far.
+    uint64_t submits() { return submissions_->submits(); }
 
     /// Bytes of device memory allocated through this device now, and at most so far.
     uint64_t allocated_bytes() const { return allocated_; }

@@ -35,6 +35,11 @@ VkFence Queue::take_fence() {
     return fence;
 }
 
+uint64_t Queue::submits() {
+    const std::lock_guard lock(mutex_);
+    return submits_;
+}
+
 uint64_t Queue::submit(const std::vector<VkCommandBuffer>& commands) {
     const std::lock_guard lock(mutex_);
     const uint64_t ticket = last_ticket_ + 1;
@@ -61,6 +66,7 @@ uint64_t Queue::submit(const std::vector<VkCommandBuffer>& commands) {
             if (fence) free_fences_.push_back(fence);
             options_.check(result, "vkQueueSubmit");
         }
+        ++submits_;
     }
     if (fence) pending_.push_back({ticket, fence, 0});
     return last_ticket_ = ticket;

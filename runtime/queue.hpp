@@ -29,6 +29,8 @@ class Queue {
     /// Blocks until the submit of this ticket, and all before it, ended. Other threads may submit meanwhile.
     void wait(uint64_t ticket);
     bool done(uint64_t ticket);
+    /// Calls of vkQueueSubmit so far: one a command buffer.
+    uint64_t submits();
 
   private:
     /// A submit without timeline. Its fence is not reset while threads wait for it.
@@ -47,6 +49,7 @@ class Queue {
     Options options_;
     std::mutex mutex_;
     uint64_t last_ticket_ = 0;
+    uint64_t submits_ = 0;
     VkSemaphore timeline_ = VK_NULL_HANDLE;
     uint64_t ended_ = 0;            // without timeline: this ticket and all before it ended
     std::vector<Pending> pending_;  // without timeline: oldest first

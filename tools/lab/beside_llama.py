@@ -244,14 +244,15 @@ def our_kernel(folder, op, use):
         rows = json.load(file)
     order = []
     for row in rows:
-        if not order or order[-1][:2] != (row["variant"], row["use"]):
-            order.append((row["variant"], row["use"], row["chosen"]))
+        key = row["op"], row["variant"], row["use"]
+        if not order or order[-1][:3] != key:
+            order.append((*key, row["chosen"]))
     dumps = [name for name in os.listdir(os.path.join(folder, f"ours-{op}")) if re.fullmatch(r"\d+\.txt", name)]
     if len(dumps) != len(order):
         raise Misread(f"{folder}: {len(dumps)} pipelines, {len(order)} rows")
-    number = next(i for i, (_, of, chosen) in enumerate(order) if of == use and chosen)
+    number = next(i for i, (made, _, of, chosen) in enumerate(order) if (made, of) == (op, use) and chosen)
     pipeline = shader_code.read_pipeline(os.path.join(folder, f"ours-{op}", f"{number}.txt"))
-    variant = order[number][0]
+    variant = order[number][1]
     return Kernel(variant, pipeline, our_work(op, variant, pipeline.constants))
 
 

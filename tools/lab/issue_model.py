@@ -217,9 +217,12 @@ NVIDIA_WARPS = {"nvk160": 32, "nvk170": 48, "nvk190": 48}
 
 
 def check_occupancy(device, statistics, lanes, registers, least):
-    """Where the compiler tells it too: RADV in subgroups of 32 from RDNA on and rounded up, NVK by registers alone."""
+    """Where the compiler tells it too: RADV in subgroups of 32 from RDNA on and rounded up, NVK by registers alone. Of RDNA 4's
+    matrix_16_128 (168 registers, workgroups of 8 subgroups) RADV tells 9 by registers, though two workgroups make only 8."""
     if MACHINES[device].vendor == "amd":
         told, ours = statistics["Subgroups per SIMD"], math.ceil(least) * (1 if device == "polaris10" else lanes // 32)
+        if device == "gfx1201" and lanes == 32 and told == registers:
+            return
     elif MACHINES[device].vendor == "nvidia":
         told, ours = statistics["Max warps/SM"], 4 * registers
     else:

@@ -85,6 +85,7 @@ struct Measured {
     double host_seconds = 0;  // of a training step: while the device waits
     uint32_t tokens = 0, sequences = 0;
     uint64_t peak_bytes = 0;
+    double submits = 0;                           // calls of vkQueueSubmit a step
     size_t dispatches = 0, barriers = 0;          // of the plan: a training step's optimizer left out
     std::map<std::string, std::string> variants;  // of each op, the one that was used most
     Ceilings ceilings;
@@ -135,7 +136,9 @@ class Bench {
     /// Median and fastest of the steps, two to warm up left out.
     void time_steps(Measured& m, const std::function<void()>& step) const {
         std::vector<double> seconds;
+        uint64_t warm_submits = 0;
         for (uint32_t i = 0; i < options_.repeat + 2; ++i) {
+            if (i == 2) warm_submits = device_->submits();
             const auto begin = std::chrono::steady_clock::now();
             step();
             const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
@@ -143,6 +146,7 @@ class Bench {
         }
         std::ranges::sort(seconds);
         m.seconds = seconds[seconds.size() / 2], m.fastest = seconds.front();
+        m.submits = double(device_->submits() - warm_submits) / double(seconds.size());
     }
 
     /// Input in, one run, pooled vectors out.
@@ -231,6 +235,7 @@ class Bench {
         line.field("ceiling_flops_per_second", m.ceilings.flops_per_second);
         line.field("ceiling_bytes_per_second", m.ceilings.bytes_per_second);
         line.field("dispatches", m.dispatches).field("barriers", m.barriers);
+        line.field("submits", m.submits);
         line.field("peak_memory", m.peak_bytes).field("device", c.device_name);
         line.field("driver", c.driver_name + " " + c.driver_info).key("variants").begin_object();
         for (const auto& [op, variant] : m.variants) line.field(op, variant);
@@ -243,11 +248,11 @@ class Bench {
         std::string result = fmt::format(
             "{} on {}\n{} sequences, {} tokens: {:.4g} s a step, {:.4g} tokens/s\n"
             "{:.4g} GFLOP/s, {:.1f}% of the {:.4g} measured in registers; copies run at {:.4g} GB/s\n"
-            "{} dispatches, {} barriers; peak device memory {}\n",
+            "{} dispatches, {} barriers, {:.3g} submits; peak device memory {}\n",
             global_.model.empty() ? options_.shape : global_.model, device_->capabilities().device_name,
             m.sequences, m.tokens, m.seconds, m.tokens / m.seconds, rate * 1e-9,
             100 * rate / m.ceilings.flops_per_second, m.ceilings.flops_per_second * 1e-9,
-            m.ceilings.bytes_per_second * 1e-9, m.dispatches, m.barriers,
+            m.ceilings.bytes_per_second * 1e-9, m.dispatches, m.barriers, m.submits,
             human_bytes(static_cast<double>(m.peak_bytes)));
         for (const auto& [op, variant] : m.variants) result += fmt::format("  {} {}\n", op, variant);
         return result;
