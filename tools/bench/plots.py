@@ -41,7 +41,7 @@ def ratios(runs, into):
     shown = [ratio for *_, ratio in rows if ratio]
     if not shown:
         return
-    low = min(0.1 if ratio["ratio"] < 0.2 else 0.2 for ratio in shown)
+    low = min(0.1 if min(ratio["ratio"], ratio.get("limit") or 1) < 0.2 else 0.2 for ratio in shown)
     axis = Axis("vkbert's tokens/s over the peer's (more is better)", low,
                 max(2.0, 1.6 * max(ratio["most"] for ratio in shown)), log=True, ticks=[0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
     step, top, left, width = 22, 62, 335, 415
