@@ -20,18 +20,8 @@ constexpr uint32_t invocations = 64;
 
 std::vector<Kernel> make_kernels(const Shader& texel_shader, const Shader& plain_shader) {
     using enum BindingKind;
-    return {{.op = "activation_backward",
-             .name = "texel",
-             .shader = &texel_shader,
-             .requirements = {.invocations = invocations, .texel_buffers = true, .cpu_only = true},
-             .constants = {invocations},
-             .bindings = {storage, texel, texel, storage}},
-            {.op = "activation_backward",
-             .name = "plain",
-             .shader = &plain_shader,
-             .requirements = {.invocations = invocations},
-             .constants = {invocations},
-             .bindings = {storage, storage, storage, storage}}};
+    return texel_and_plain_kernels("activation_backward", texel_shader, {invocations}, plain_shader,
+                                   {invocations}, {storage, texel, texel, storage});
 }
 
 bool same_kind(const Tensor& a, const Tensor& b) {

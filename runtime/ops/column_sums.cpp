@@ -24,18 +24,8 @@ constexpr uint32_t rows_per_strip = 32, max_strips = 64;
 
 std::vector<Kernel> make_kernels(const Shader& texel_shader, const Shader& plain_shader) {
     using enum BindingKind;
-    return {{.op = "column_sums",
-             .name = "texel",
-             .shader = &texel_shader,
-             .requirements = {.invocations = invocations, .texel_buffers = true, .cpu_only = true},
-             .constants = {invocations},
-             .bindings = {storage, texel, storage}},
-            {.op = "column_sums",
-             .name = "plain",
-             .shader = &plain_shader,
-             .requirements = {.invocations = invocations},
-             .constants = {invocations},
-             .bindings = {storage, storage, storage}}};
+    return texel_and_plain_kernels("column_sums", texel_shader, {invocations}, plain_shader, {invocations},
+                                   {storage, texel, storage});
 }
 
 /// output(strips,N) from input(T,N): one pass.

@@ -37,6 +37,13 @@ std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t 
 /// The first variant that the device can run and whose texel buffers hold the tensors bound to it.
 const Kernel& first_fitting(const Capabilities& capabilities, std::span<const Kernel> table,
                             const std::vector<Binding>& bindings);
+/// The variants `texel`, for CPU drivers, and `plain`, which binds storage buffers alone, of an op whose
+/// invocations are the first of each one's constants.
+std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& texel_shader,
+                                            const std::vector<uint32_t>& texel_constants,
+                                            const Shader& plain_shader,
+                                            const std::vector<uint32_t>& plain_constants,
+                                            const std::vector<BindingKind>& texel_bindings);
 /// forced_kernel() of an op whose table depends on the type of its operands; nullptr where only the other
 /// type has a variant of that name, since in a pass with both it is the other's dispatches that are meant.
 const Kernel* forced_of_type(std::span<const Kernel> (*kernels)(Type), Type type, const Capabilities&,

@@ -55,19 +55,9 @@ uint32_t max_embedding_sums(uint32_t tokens) {
 std::span<const Kernel> embedding_backward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const Shader& shader, const Shader& texel_shader) {
-        return std::vector<Kernel>{
-            {.op = "embedding_backward",
-             .name = "texel",
-             .shader = &texel_shader,
-             .requirements = {.invocations = 16, .texel_buffers = true, .cpu_only = true},
-             .constants = {16, 48},
-             .bindings = {storage, texel, storage, storage, storage, storage}},
-            {.op = "embedding_backward",
-             .name = "plain",
-             .shader = &shader,
-             .requirements = {.invocations = embedding_invocations},
-             .constants = {embedding_invocations, 1},
-             .bindings = std::vector<BindingKind>(6, storage)}};
+        return texel_and_plain_kernels("embedding_backward", texel_shader, {16, 48}, shader,
+                                       {embedding_invocations, 1},
+                                       {storage, texel, storage, storage, storage, storage});
     };
     static const std::vector<Kernel> fp32 =
         make(shaders::embedding_backward_fp32, shaders::embedding_backward_texel_fp32);

@@ -44,19 +44,8 @@ std::span<const Kernel> layernorm_backward_kernels(Type type) {
 std::span<const Kernel> layernorm_backward_columns_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const Shader& shader, const Shader& texel_shader) {
-        return std::vector<Kernel>{
-            {.op = "layernorm_backward_columns",
-             .name = "texel",
-             .shader = &texel_shader,
-             .requirements = {.invocations = 16, .texel_buffers = true, .cpu_only = true},
-             .constants = {16},
-             .bindings = {storage, texel, texel, storage, storage, storage}},
-            {.op = "layernorm_backward_columns",
-             .name = "plain",
-             .shader = &shader,
-             .requirements = {.invocations = 64},
-             .constants = {64},
-             .bindings = {storage, storage, storage, storage, storage, storage}}};
+        return texel_and_plain_kernels("layernorm_backward_columns", texel_shader, {16}, shader, {64},
+                                       {storage, texel, texel, storage, storage, storage});
     };
     static const std::vector<Kernel> fp32 =
         make(shaders::layernorm_backward_columns_fp32, shaders::layernorm_backward_columns_texel_fp32);

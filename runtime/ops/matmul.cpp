@@ -229,8 +229,8 @@ uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a,
 
 constexpr uint32_t steps_of_all_tiles = 32;  // a multiple of those that each tile takes together
 
-/// Whether nothing need be compiled for steps left over: a third of a CPU driver's time for a pipeline, and
-/// in the tiles of GPUs a tenth of the loop, which looks at each element whether its step is there.
+/// Whether nothing need be compiled for steps left over: less for a CPU driver to compile, and in the tiles
+/// of GPUs a shorter loop, which else looks at each element whether its step is there.
 bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) {
     if (!k.constant() || k.capacity == 0) return false;
     switch (shape.algorithm) {

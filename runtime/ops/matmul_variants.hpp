@@ -28,7 +28,7 @@ struct MatmulTile {
 
 /// Steps that the held variant keeps of a column of B where K has k steps: 128, or what divides a K that 128
 /// does not; of tokens (tn), of which there may be fewer than k, always 128. Steps left over are done 8 rows
-/// at a time, three times as slowly.
+/// at a time, for which B is gathered anew.
 uint32_t held_steps(Orientation orientation, uint32_t k);
 
 /// The table for operands of this type, best first.
