@@ -98,13 +98,15 @@ def ours(args, folder, output, precision):
 def main():
     parser = common.parser(__doc__)
     parser.add_argument("--model", type=pathlib.Path, required=True)
+    parser.add_argument("--layers", type=int, help="keep the first of the model's, for devices on which all of them take hours")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--precision", choices=["fp32", "fp16"], default="fp32")
     args = common.parse(parser)
     start = args.work / "curves-start"
     torch.manual_seed(args.seed)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=2)
+    fewer = {} if args.layers is None else {"num_hidden_layers": args.layers}
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=2, **fewer)
     model.save_pretrained(start)  # with the classifier that both begin with
     transformers.AutoTokenizer.from_pretrained(args.model).save_pretrained(start)
     losses, score = ours(args, start, args.work / "curves-output", args.precision)
