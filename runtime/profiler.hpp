@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -46,8 +47,22 @@ class Profile {
     size_t runs_ = 0;
 };
 
-/// Bytes a second, read and written together, of a copy in device memory. Takes some 100 ms and 128 MiB at
-/// most.
+/// A copy in device memory, 128 MiB read and written at most, to be timed in turns with other work. The
+/// device must outlive it. Errors: those of Buffer and Recording.
+class CopyTimer {
+  public:
+    explicit CopyTimer(Device& device);
+    ~CopyTimer();
+    /// Bytes a second, read and written together, of one copy.
+    double run();
+
+  private:
+    class Copy;
+    std::unique_ptr<PipelineCache> pipelines_;
+    std::unique_ptr<Copy> best_;  // of the ways to copy
+};
+
+/// The fastest of a few runs of CopyTimer. Takes some 100 ms.
 double measure_copy_bandwidth(Device& device);
 
 /// fp32 operations a second (a multiply-add is two) in registers. Takes some 200 ms.

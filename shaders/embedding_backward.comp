@@ -1,5 +1,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 // Of each piece, rows that belong to one row of the table: their sum in the order of the list, added to that row where the
 // piece is all there is of it, else written to partials. A second dispatch with ORDERED 0 adds the partials of each such
 // row. One invocation four columns of one piece. -DTEXEL reads the source as a texel buffer.
@@ -23,6 +24,8 @@ layout(std430, binding = 4) buffer Table { vec4 table[]; };
 layout(std430, binding = 5) writeonly buffer Partials { vec4 partials[]; };
 layout(push_constant) uniform Push { EmbeddingBackwardPush p; };
 
+const uint WIDE = STEPS < 4 ? STEPS : 4;  // a CPU driver reads the list once for as many
+
 const uint NONE = 0xffffffffu;
 
 void main() {
@@ -32,13 +35,20 @@ void main() {
     if (whole ? row >= p.table_rows : p.partials == 0u) return;
     const uint first = gl_WorkGroupID.y * LOCAL_SIZE * STEPS + gl_LocalInvocationID.x;
     const uint end = min(p.columns4, first + LOCAL_SIZE * STEPS);
-    for (uint column = first; column < end; column += LOCAL_SIZE) {
-        vec4 sum = vec4(0);
-        for (uint i = piece.x; i < piece.x + piece.y; i++)
-            sum += LOAD((ORDERED != 0u ? order[i] : i) * p.source_pitch4 + column);
-        if (whole)
-            table[row * p.table_pitch4 + column] += sum;
-        else
-            partials[piece.w * p.columns4 + column] = sum;
+    for (uint column = first; column < end; column += WIDE * LOCAL_SIZE) {
+        vec4 sum[WIDE];
+        [[unroll]] for (uint w = 0; w < WIDE; w++) sum[w] = vec4(0);
+        for (uint i = piece.x; i < piece.x + piece.y; i++) {
+            const uint at = (ORDERED != 0u ? order[i] : i) * p.source_pitch4;
+            [[unroll]] for (uint w = 0; w < WIDE; w++) sum[w] += LOAD(at + min(column + w * LOCAL_SIZE, p.columns4 - 1));
+        }
+        [[unroll]] for (uint w = 0; w < WIDE; w++) {
+            const uint mine = column + w * LOCAL_SIZE;
+            if (mine >= end) break;
+            if (whole)
+                table[row * p.table_pitch4 + mine] += sum[w];
+            else
+                partials[piece.w * p.columns4 + mine] = sum[w];
+        }
     }
 }

@@ -25,8 +25,8 @@ layout(std430, binding = 5) writeonly buffer Partials { vec4 partials[]; };
 layout(push_constant) uniform Push { LayerNormBackwardColumnsPush p; };
 
 void main() {
-    const uint column = gl_WorkGroupID.y * LOCAL_SIZE + gl_LocalInvocationID.x;
-    const uint first = gl_WorkGroupID.x * p.block_rows;
+    const uint column = gl_WorkGroupID.x * LOCAL_SIZE + gl_LocalInvocationID.x;
+    const uint first = gl_WorkGroupID.y * p.block_rows;
     const uint end = min(first + p.block_rows, extent(p.rows, p.rows_symbol));
     if (column >= p.columns4) return;
     vec4 d_gamma = vec4(0), d_beta = vec4(0);
@@ -46,7 +46,7 @@ void main() {
         d_gamma += d_y * (LOAD_X(row * p.x_pitch4 + column) - mean_data[row]) * rstd_data[row];
         d_beta += d_y;
     }
-    const uint target = gl_WorkGroupID.x * 2 * p.part4 + column;
+    const uint target = gl_WorkGroupID.y * 2 * p.part4 + column;
     partials[target] = d_gamma;
     partials[target + p.part4] = d_beta;
 }

@@ -55,7 +55,7 @@ uint32_t max_embedding_sums(uint32_t tokens) {
 std::span<const Kernel> embedding_backward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const Shader& shader, const Shader& texel_shader) {
-        return texel_and_plain_kernels("embedding_backward", texel_shader, {16, 48}, shader,
+        return texel_and_plain_kernels("embedding_backward", texel_shader, {8, 96}, shader,
                                        {embedding_invocations, 1},
                                        {storage, texel, storage, storage, storage, storage});
     };

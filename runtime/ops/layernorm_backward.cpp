@@ -86,7 +86,7 @@ static Tensor append_columns(Plan& plan, const std::string& label, const Tensor&
     dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, x.columns / 4,
                                                    part_columns(x) / 4, block_rows, d_y.pitch / 4,
                                                    x.pitch / 4});
-    dispatch.groups = {Groups{blocks}, Groups{x.columns / 4, dispatch.kernel->constants[0]}, Groups{}};
+    dispatch.groups = {Groups{x.columns / 4, dispatch.kernel->constants[0]}, Groups{blocks}, Groups{}};
     dispatch.work = row_work(x, 5, 2);
     plan.append(std::move(dispatch));
     return partials;
