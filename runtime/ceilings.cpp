@@ -21,17 +21,17 @@ namespace vkbert {
 namespace {
 
 constexpr uint32_t local_size = 128;                   // every device has it
-constexpr uint32_t group_floats = local_size * 8 * 4;  // of a copy
+constexpr uint32_t group_floats = local_size * 8 * 4;  // of a copy, whatever its workgroups
 constexpr int repeats = 5;
 
 Kernel peak_kernel(std::string_view op, std::string_view name, const Shader& shader,
-                   std::vector<BindingKind> bindings) {
+                   std::vector<BindingKind> bindings, uint32_t invocations = local_size) {
     Kernel kernel;
     kernel.op = op;
     kernel.name = name;
     kernel.shader = &shader;
-    kernel.requirements.invocations = local_size;
-    kernel.constants = {local_size};
+    kernel.requirements.invocations = invocations;
+    kernel.constants = {invocations};
     kernel.bindings = std::move(bindings);
     return kernel;
 }
@@ -108,15 +108,25 @@ class CopyTimer::Copy {
 
 CopyTimer::CopyTimer(Device& device) : pipelines_(std::make_unique<PipelineCache>(device)) {
     using enum BindingKind;
-    best_ = std::make_unique<Copy>(
-        device, *pipelines_, peak_kernel("copy", "storage", shaders::copy_peak, {storage, storage, storage}));
     const Capabilities& c = device.capabilities();
-    if (c.device_class != DeviceClass::cpu || c.texel_kernels_broken) return;
-    auto texels = std::make_unique<Copy>(
-        device, *pipelines_,
-        peak_kernel("copy", "texel", shaders::copy_peak_texel, {storage, texel, storage}));
-    const double rate = best_->run();
-    if (texels->run() > rate) best_ = std::move(texels);  // some load texels faster than vectors
+    const bool cpu = c.device_class == DeviceClass::cpu;
+    double best = 0;
+    const auto consider = [&](std::string_view name, const Shader& shader, BindingKind source,
+                              uint32_t invocations) {
+        Kernel kernel = peak_kernel("copy", name, shader, {storage, source, storage}, invocations);
+        kernel.constants.push_back(group_floats / 4 / invocations);
+        auto copy = std::make_unique<Copy>(device, *pipelines_, std::move(kernel));
+        const double rate = std::max(copy->run(), copy->run());
+        if (rate > best) best = rate, best_ = std::move(copy);
+    };
+    // CPU drivers: which is the fastest, by up to a factor of two, depends on the version and the width of
+    // vectors.
+    std::vector<uint32_t> sizes{local_size};
+    if (cpu) sizes.insert(sizes.end(), {16, 8});
+    for (const uint32_t invocations : sizes) {
+        consider("storage", shaders::copy_peak, storage, invocations);
+        if (cpu && !c.texel_kernels_broken) consider("texel", shaders::copy_peak_texel, texel, invocations);
+    }
 }
 
 CopyTimer::~CopyTimer() = default;
