@@ -61,6 +61,7 @@ struct Capabilities {
     bool scalar_pointer_loads =
         false;  // loads at addresses uniform over the workgroup become one scalar load
     bool texel_kernels_broken = false;
+    bool fast_buffer_loads = false;  // a CPU driver's, of consecutive lanes: no slower than texels
     bool cooperative_matrix_broken = false;
     uint32_t registers = 0;  // 32-bit ones that an invocation can have before it spills; 0: enough for all
 };

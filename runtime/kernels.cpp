@@ -100,7 +100,7 @@ const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities& c
                             const KernelChoices& choices) {
     if (const Kernel* forced = forced_kernel(table, capabilities, choices)) return *forced;
     std::string reasons;
-    const Kernel* spilling = nullptr;
+    const Kernel *spilling = nullptr, *texel = nullptr;
     for (const Kernel& kernel : table) {
         std::string reason = missing(capabilities, kernel);
         if (reason.empty() && kernel.requirements.cpu_only && capabilities.device_class != DeviceClass::cpu)
@@ -108,13 +108,19 @@ const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities& c
         if (reason.empty() && kernel.requirements.matrix.m != 0 &&
             capabilities.device_class == DeviceClass::cpu)
             reason = "is for GPUs: a CPU driver only imitates matrix cores";
-        if (reason.empty()) {
-            if (keeps_in_registers(capabilities, kernel.requirements)) return kernel;
-            if (spilling == nullptr) spilling = &kernel;
-            continue;
+        if (!reason.empty()) {
+            reasons += fmt::format("; {} {}", kernel.name, reason);
+        } else if (kernel.requirements.texel_buffers && capabilities.fast_buffer_loads) {
+            if (texel == nullptr) texel = &kernel;
+        } else if (texel != nullptr && !kernel.requirements.cpu_only) {
+            break;
+        } else if (keeps_in_registers(capabilities, kernel.requirements)) {
+            return kernel;
+        } else if (spilling == nullptr) {
+            spilling = &kernel;
         }
-        reasons += fmt::format("; {} {}", kernel.name, reason);
     }
+    if (texel != nullptr) return *texel;
     if (spilling != nullptr) return *spilling;
     fail(ErrorCode::unsupported, "no {} kernel for {}{}", table.empty() ? "such" : table.front().op,
          capabilities.device_name, reasons);

@@ -90,8 +90,9 @@ using KernelChoices = std::map<std::string, std::string, std::less<>>;
 const Kernel* forced_kernel(std::span<const Kernel> table, const Capabilities&, const KernelChoices&);
 
 /// The first variant of the table that the device can run, passing over cpu_only variants unless the device
-/// is a CPU, those on matrix cores if it is, and over those that spill unless nothing else is left; or the
-/// forced one. Throws unsupported when none fits.
+/// is a CPU, those on matrix cores if it is, over those with texel buffers where buffers load as fast and a
+/// later variant for CPUs can run, and over those that spill unless nothing else is left; or the forced one.
+/// Throws unsupported when none fits.
 const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities&, const KernelChoices&);
 
 }  // namespace vkbert

@@ -46,6 +46,11 @@ constexpr Workaround all[] = {
      "22.3 loops over the lanes (0.7 instead of 60 to 90 GFLOP/s measured). 23 to 25 are untested and left "
      "out.",
      new_llvmpipe, [](Capabilities& c) { c.scalar_pointer_loads = true; }},
+    {"llvmpipe-buffer-loads",
+     "llvmpipe of Mesa 26 loads storage buffers faster than texels (`vkbert bench layernorm-backward`), 22.3 "
+     "half as "
+     "fast or less.",
+     new_llvmpipe, [](Capabilities& c) { c.fast_buffer_loads = true; }},
     {"llvmpipe-texel-fetch",
      "llvmpipe of Mesa 26 with LP_NATIVE_VECTOR_WIDTH=512 returned wrong results from a texelFetch matmul "
      "(error 3e22) "

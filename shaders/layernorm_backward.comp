@@ -38,51 +38,42 @@ layout(std430, binding = 5) readonly buffer Rstd { float rstd_data[]; };
 layout(std430, binding = 7) writeonly buffer InputGradient { STORED4 d_x_data[]; };
 layout(push_constant) uniform Push { LayerNormBackwardPush p; };
 
-// As in layernorm_forward.comp: GPUs keep the row in registers, CPU drivers read it again.
-#ifdef REDUCE_ONE_SUBGROUP
-#define UNROLL
-#define G(s) load_g(s)
-#define N(s) load_n(s, mean, rstd)
-#else
-#define UNROLL [[unroll]]
-#define G(s) g[s]
-#define N(s) n[s]
-#endif
+#include "shaders/row_steps.glsl"
+
+float mean, rstd;
+vec4 kept_g[KEPT_STEPS], kept_n[KEPT_STEPS];
+float sum = 0, product = 0;
 
 // Step s of this lane, zero past the end of the row.
 vec4 load_g(uint s) {
     const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
     return EVEN || column < COLUMNS4 ? LOAD_D_Y(gl_WorkGroupID.x * p.d_y_pitch4 + column) * LOAD_GAMMA(column) : vec4(0);
 }
-vec4 load_n(uint s, float mean, float rstd) {
+vec4 load_n(uint s) {
     const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
     return EVEN || column < COLUMNS4 ? (LOAD_X(gl_WorkGroupID.x * p.x_pitch4 + column) - mean) * rstd : vec4(0);
 }
 
+void keep(uint s) { kept_g[s] = load_g(s), kept_n[s] = load_n(s); }
+void add(uint s) {
+    const vec4 g = KEEPS_ROW ? kept_g[s] : load_g(s), n = KEEPS_ROW ? kept_n[s] : load_n(s);
+    sum += (g.x + g.y) + (g.z + g.w);
+    product += dot(g, n);
+}
+void store(uint s) {
+    const uint row = gl_WorkGroupID.x, column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
+    if (!EVEN && column >= COLUMNS4) return;
+    const vec4 g = KEEPS_ROW ? kept_g[s] : load_g(s), n = KEEPS_ROW ? kept_n[s] : load_n(s);
+    vec4 d_x = (g - sum - n * product) * rstd;
+    if (RESIDUAL != 0u) d_x += LOAD_RESIDUAL(row * p.residual_pitch4 + column);
+    d_x_data[row * p.d_x_pitch4 + column] = PACK4(d_x);
+}
+
 void main() {
-    const uint row = gl_WorkGroupID.x;
-    const float mean = mean_data[row], rstd = rstd_data[row];
-#ifndef REDUCE_ONE_SUBGROUP
-    vec4 g[STEPS], n[STEPS];
-    UNROLL for (uint s = 0; s < STEPS; s++) {
-        g[s] = load_g(s);
-        n[s] = load_n(s, mean, rstd);
-    }
-#endif
-    float sum = 0, product = 0;
-    UNROLL for (uint s = 0; s < STEPS; s++) {
-        const vec4 v = G(s);
-        sum += (v.x + v.y) + (v.z + v.w);
-        product += dot(v, N(s));
-    }
+    mean = mean_data[gl_WorkGroupID.x], rstd = rstd_data[gl_WorkGroupID.x];
+    if (KEEPS_ROW) FOR_STEPS(keep)
+    FOR_STEPS(add)
     sum = workgroup_add(sum) / float(4 * COLUMNS4);
     product = workgroup_add(product) / float(4 * COLUMNS4);
-    UNROLL for (uint s = 0; s < STEPS; s++) {
-        const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-        if (EVEN || column < COLUMNS4) {
-            vec4 d_x = (G(s) - sum - N(s) * product) * rstd;
-            if (RESIDUAL != 0u) d_x += LOAD_RESIDUAL(row * p.residual_pitch4 + column);
-            d_x_data[row * p.d_x_pitch4 + column] = PACK4(d_x);
-        }
-    }
+    FOR_STEPS(store)
 }

@@ -22,29 +22,36 @@ layout(std430, binding = 2) readonly buffer Input { STORED4 x_data[]; };
 layout(std430, binding = 3) readonly buffer Mean { float mean_data[]; };
 layout(std430, binding = 4) readonly buffer Rstd { float rstd_data[]; };
 layout(std430, binding = 5) writeonly buffer Partials { vec4 partials[]; };
+layout(constant_id = 1) const uint FOR_CPU = 0;
+layout(constant_id = 2) const uint COLUMNS4 = 1;  // H / 4
+layout(constant_id = 3) const uint BLOCK_ROWS = 32;
+const bool EVEN = COLUMNS4 % LOCAL_SIZE == 0;
 layout(push_constant) uniform Push { LayerNormBackwardColumnsPush p; };
+
+vec4 d_gamma = vec4(0), d_beta = vec4(0);
+
+// Rows from the last on are left out by a choice of values: branches cost CPU drivers more.
+void add_four(uint row, uint rows, uint column) {
+    vec4 d_y[4], n[4];
+    [[unroll]] for (uint i = 0; i < 4; i++) {
+        const bool inside = row + i < rows;
+        const uint mine = min(row + i, max(rows, 1) - 1);
+        d_y[i] = mix(vec4(0), LOAD_D_Y(mine * p.d_y_pitch4 + column), bvec4(inside));
+        n[i] = mix(vec4(0), (LOAD_X(mine * p.x_pitch4 + column) - mean_data[mine]) * rstd_data[mine], bvec4(inside));
+    }
+    d_gamma += (d_y[0] * n[0] + d_y[1] * n[1]) + (d_y[2] * n[2] + d_y[3] * n[3]);
+    d_beta += (d_y[0] + d_y[1]) + (d_y[2] + d_y[3]);
+}
 
 void main() {
     const uint column = gl_WorkGroupID.x * LOCAL_SIZE + gl_LocalInvocationID.x;
-    const uint first = gl_WorkGroupID.y * p.block_rows;
-    const uint end = min(first + p.block_rows, extent(p.rows, p.rows_symbol));
-    if (column >= p.columns4) return;
-    vec4 d_gamma = vec4(0), d_beta = vec4(0);
-    uint row = first;
-    // Four rows each time round: a CPU driver blends the sums with the execution mask every time.
-    for (; row + 4 <= end; row += 4) {
-        vec4 d_y[4], n[4];
-        [[unroll]] for (uint i = 0; i < 4; i++) {
-            d_y[i] = LOAD_D_Y((row + i) * p.d_y_pitch4 + column);
-            n[i] = (LOAD_X((row + i) * p.x_pitch4 + column) - mean_data[row + i]) * rstd_data[row + i];
-        }
-        d_gamma += (d_y[0] * n[0] + d_y[1] * n[1]) + (d_y[2] * n[2] + d_y[3] * n[3]);
-        d_beta += (d_y[0] + d_y[1]) + (d_y[2] + d_y[3]);
-    }
-    for (; row < end; row++) {
-        const vec4 d_y = LOAD_D_Y(row * p.d_y_pitch4 + column);
-        d_gamma += d_y * (LOAD_X(row * p.x_pitch4 + column) - mean_data[row]) * rstd_data[row];
-        d_beta += d_y;
+    const uint first = gl_WorkGroupID.y * BLOCK_ROWS, rows = extent(p.rows, p.rows_symbol);
+    if (!EVEN && column >= COLUMNS4) return;
+    // CPU drivers load twice as fast where no loop is; GPUs would want registers for all the loads.
+    if (FOR_CPU != 0u && BLOCK_ROWS <= 32u) {
+        [[unroll]] for (uint i = 0; i < BLOCK_ROWS; i += 4) add_four(first + i, rows, column);
+    } else {
+        [[dont_unroll]] for (uint i = 0; i < BLOCK_ROWS; i += 4) add_four(first + i, rows, column);
     }
     const uint target = gl_WorkGroupID.y * 2 * p.part4 + column;
     partials[target] = d_gamma;

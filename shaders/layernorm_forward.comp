@@ -2,7 +2,7 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 // y(T,H) = gamma * (x - mean) / sqrt(variance + epsilon) + beta for each row, the variance about the mean in a second
-// pass. One workgroup a row; may work in place. -DTEXEL reads x, gamma and beta as texel buffers.
+// pass. One workgroup a row, or two; may work in place. -DTEXEL reads x, gamma and beta as texel buffers.
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
 #include "shaders/texel.glsl"
@@ -33,49 +33,62 @@ layout(std430, binding = 5) writeonly buffer Mean { float mean_data[]; };
 layout(std430, binding = 6) writeonly buffer Rstd { float rstd_data[]; };
 layout(push_constant) uniform Push { LayerNormForwardPush p; };
 
-// GPUs keep the row in registers. CPU drivers read it again, from their cache: unrolled, they would take seconds to
-// compile a wide row.
+#include "shaders/row_steps.glsl"
+
+// A workgroup's rows: CPU drivers have two, which share what it costs to load gamma and beta. Beyond the last it comes twice.
 #ifdef REDUCE_ONE_SUBGROUP
-#define UNROLL
-#define X(s) load_x(s)
+const uint ROWS = 2;
 #else
-#define UNROLL [[unroll]]
-#define X(s) x[s]
+const uint ROWS = 1;
 #endif
+#define FOR_ROWS [[unroll]] for (uint r = 0; r < ROWS; r++)
+
+uint row[ROWS];
+float mean[ROWS], rstd[ROWS], sum[ROWS], squares[ROWS];
+vec4 kept_x[ROWS][KEPT_STEPS];
 
 // Step s of this lane, zero past the end of the row.
-vec4 load_x(uint s) {
+vec4 load_x(uint r, uint s) {
     const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-    return EVEN || column < COLUMNS4 ? LOAD_X(gl_WorkGroupID.x * p.input_pitch4 + column) : vec4(0);
+    return EVEN || column < COLUMNS4 ? LOAD_X(row[r] * p.input_pitch4 + column) : vec4(0);
+}
+vec4 x_at(uint r, uint s) { return KEEPS_ROW ? kept_x[r][s] : load_x(r, s); }
+
+void keep(uint s) { FOR_ROWS kept_x[r][s] = load_x(r, s); }
+void add(uint s) {
+    FOR_ROWS {
+        const vec4 x = x_at(r, s);
+        sum[r] += (x.x + x.y) + (x.z + x.w);
+    }
+}
+void add_square(uint s) {
+    FOR_ROWS {
+        const vec4 x = x_at(r, s) - mean[r];
+        if (EVEN || s * LOCAL_SIZE + gl_LocalInvocationID.x < COLUMNS4) squares[r] += dot(x, x);
+    }
+}
+void store(uint s) {
+    const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
+    if (!EVEN && column >= COLUMNS4) return;
+    const vec4 gamma = LOAD_GAMMA(column), beta = LOAD_BETA(column);
+    vec4 y[ROWS];  // all before the first is stored, which may be in place
+    FOR_ROWS y[r] = (x_at(r, s) - mean[r]) * rstd[r] * gamma + beta;
+    FOR_ROWS y_data[row[r] * p.output_pitch4 + column] = PACK4(y[r]);
 }
 
 void main() {
-    const uint row = gl_WorkGroupID.x;
-    const uint lane = gl_LocalInvocationID.x;
-#ifndef REDUCE_ONE_SUBGROUP
-    vec4 x[STEPS];
-    UNROLL for (uint s = 0; s < STEPS; s++) x[s] = load_x(s);
-#endif
-    float sum = 0;
-    UNROLL for (uint s = 0; s < STEPS; s++) {
-        const vec4 v = X(s);
-        sum += (v.x + v.y) + (v.z + v.w);
+    FOR_ROWS {
+        row[r] = ROWS == 1 ? gl_WorkGroupID.x : min(gl_WorkGroupID.x * ROWS + r, extent(p.rows, p.rows_symbol) - 1);
+        sum[r] = squares[r] = 0;
     }
-    const float mean = workgroup_add(sum) / float(4 * COLUMNS4);
-    float squares = 0;
-    UNROLL for (uint s = 0; s < STEPS; s++) {
-        const vec4 v = X(s) - mean;
-        if (EVEN || s * LOCAL_SIZE + lane < COLUMNS4) squares += dot(v, v);
-    }
-    const float rstd = 1.0 / sqrt(workgroup_add(squares) / float(4 * COLUMNS4) + p.epsilon);
-    UNROLL for (uint s = 0; s < STEPS; s++) {
-        const uint column = s * LOCAL_SIZE + lane;
-        if (EVEN || column < COLUMNS4)
-            y_data[row * p.output_pitch4 + column] =
-                PACK4((X(s) - mean) * rstd * LOAD_GAMMA(column) + LOAD_BETA(column));
-    }
-    if (KEEP_STATISTICS != 0u && lane == 0u) {
-        mean_data[row] = mean;
-        rstd_data[row] = rstd;
+    if (KEEPS_ROW) FOR_STEPS(keep)
+    FOR_STEPS(add)
+    FOR_ROWS mean[r] = workgroup_add(sum[r]) / float(4 * COLUMNS4);
+    FOR_STEPS(add_square)
+    FOR_ROWS rstd[r] = 1.0 / sqrt(workgroup_add(squares[r]) / float(4 * COLUMNS4) + p.epsilon);
+    FOR_STEPS(store)
+    if (KEEP_STATISTICS != 0u && gl_LocalInvocationID.x == 0u) FOR_ROWS {
+        mean_data[row[r]] = mean[r];
+        rstd_data[row[r]] = rstd[r];
     }
 }

@@ -2,6 +2,7 @@
 #ifndef VKBERT_SHADERS_LAYERNORM_FORWARD_H
 #define VKBERT_SHADERS_LAYERNORM_FORWARD_H
 struct LayerNormForwardPush {
+    uint rows, rows_symbol;
     uint input_pitch4, output_pitch4;
     float epsilon;
 };

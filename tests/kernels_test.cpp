@@ -159,6 +159,21 @@ TEST(ChooseKernel, PassesOverWhatSpillsUnlessNothingElseIsLeft) {
     EXPECT_FALSE(keeps_in_registers(c, kernels[0].requirements));
 }
 
+TEST(ChooseKernel, PassesOverTexelsWhereBuffersLoadAsFast) {
+    const Requirements texels{.texel_buffers = true, .cpu_only = true}, buffers{.cpu_only = true};
+    const std::vector<Kernel> all{named("texel", texels), named("buffers", buffers), named("plain")},
+        without{named("texel", texels), named("plain")};
+    Capabilities c = capable();
+    c.device_class = DeviceClass::cpu;
+    EXPECT_EQ(choose_kernel(all, c, {}).name, "texel");
+    c.fast_buffer_loads = true;
+    EXPECT_EQ(choose_kernel(all, c, {}).name, "buffers");
+    EXPECT_EQ(choose_kernel(without, c, {}).name, "texel") << "rather than one for GPUs";
+    EXPECT_EQ(choose_kernel(std::span(all).first(1), c, {}).name, "texel");
+    c.texel_kernels_broken = true;
+    EXPECT_EQ(choose_kernel(without, c, {}).name, "plain");
+}
+
 TEST(ChooseKernel, RequiredSubgroupSizeMustBePossible) {
     const auto kernels = table();
     Capabilities c = capable();

@@ -80,6 +80,7 @@ TEST_P(Drivers, FactsAreAsExpected) {
     for (int times = 0; times < 2; ++times) {
         apply_workarounds(c);
         EXPECT_EQ(c.scalar_pointer_loads, GetParam().scalar_loads);
+        EXPECT_EQ(c.fast_buffer_loads, GetParam().scalar_loads);
         EXPECT_EQ(c.texel_kernels_broken, GetParam().texel_broken);
         EXPECT_EQ(c.cooperative_matrix_broken, GetParam().matrix_broken);
         EXPECT_EQ(c.full_subgroups, GetParam().driver != 18);

@@ -65,22 +65,29 @@ const Kernel* tuned_fitting(const Plan& plan, std::span<const Kernel> table,
 }
 
 std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& texel_shader,
-                                            const std::vector<uint32_t>& texel_constants,
+                                            const std::vector<uint32_t>& cpu_constants,
                                             const Shader& plain_shader,
                                             const std::vector<uint32_t>& plain_constants,
                                             const std::vector<BindingKind>& texel_bindings) {
+    const std::vector<BindingKind> buffers(texel_bindings.size(), BindingKind::storage);
     return {{.op = op,
              .name = "texel",
              .shader = &texel_shader,
-             .requirements = {.invocations = texel_constants[0], .texel_buffers = true, .cpu_only = true},
-             .constants = texel_constants,
+             .requirements = {.invocations = cpu_constants[0], .texel_buffers = true, .cpu_only = true},
+             .constants = cpu_constants,
              .bindings = texel_bindings},
+            {.op = op,
+             .name = "buffers",
+             .shader = &plain_shader,
+             .requirements = {.invocations = cpu_constants[0], .cpu_only = true},
+             .constants = cpu_constants,
+             .bindings = buffers},
             {.op = op,
              .name = "plain",
              .shader = &plain_shader,
              .requirements = {.invocations = plain_constants[0]},
              .constants = plain_constants,
-             .bindings = std::vector<BindingKind>(texel_bindings.size(), BindingKind::storage)}};
+             .bindings = buffers}};
 }
 
 const Kernel* forced_of_type(std::span<const Kernel> (*kernels)(Type), Type type,

@@ -37,10 +37,10 @@ std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t 
 /// The first variant that the device can run and whose texel buffers hold the tensors bound to it.
 const Kernel& first_fitting(const Capabilities& capabilities, std::span<const Kernel> table,
                             const std::vector<Binding>& bindings);
-/// The variants `texel`, for CPU drivers, and `plain`, which binds storage buffers alone, of an op whose
-/// invocations are the first of each one's constants.
+/// The variants `texel` and `buffers`, for CPU drivers, and `plain`, of an op whose invocations are the first
+/// of each one's constants. The latter two have one shader and storage buffers alone.
 std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& texel_shader,
-                                            const std::vector<uint32_t>& texel_constants,
+                                            const std::vector<uint32_t>& cpu_constants,
                                             const Shader& plain_shader,
                                             const std::vector<uint32_t>& plain_constants,
                                             const std::vector<BindingKind>& texel_bindings);

@@ -59,8 +59,10 @@ void layernorm_forward(Plan& plan, const std::string& label, const Tensor& outpu
                          keep ? Binding{*options.rstd, Access::write} : none};
     dispatch.kernel = &choose_fitting(plan, layernorm_forward_kernels(input.type), dispatch.bindings,
                                       input.type, {.columns = input.columns, .rows = input.rows.capacity});
-    dispatch.set_push(LayerNormForwardPush{input.pitch / 4, output.pitch / 4, options.epsilon});
-    dispatch.groups = {Groups{input.rows}, Groups{}, Groups{}};
+    dispatch.set_push(LayerNormForwardPush{input.rows.capacity, input.rows.symbol, input.pitch / 4,
+                                           output.pitch / 4, options.epsilon});
+    const uint32_t rows_at_a_time = dispatch.kernel->requirements.cpu_only ? 2 : 1;  // see the shader
+    dispatch.groups = {Groups{input.rows, rows_at_a_time}, Groups{}, Groups{}};
     dispatch.work = {.extent = input.rows,
                      .flops_per_row = 8.0 * input.columns,
                      .bytes_per_row = 2.0 * input.columns * size_of(input.type)};

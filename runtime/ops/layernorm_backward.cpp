@@ -44,7 +44,7 @@ std::span<const Kernel> layernorm_backward_kernels(Type type) {
 std::span<const Kernel> layernorm_backward_columns_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const Shader& shader, const Shader& texel_shader) {
-        return texel_and_plain_kernels("layernorm_backward_columns", texel_shader, {16}, shader, {64},
+        return texel_and_plain_kernels("layernorm_backward_columns", texel_shader, {16, 1}, shader, {64, 0},
                                        {storage, texel, texel, storage, storage, storage});
     };
     static const std::vector<Kernel> fp32 =
@@ -81,6 +81,7 @@ static Tensor append_columns(Plan& plan, const std::string& label, const Tensor&
     const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
     Dispatch dispatch;
     dispatch.label = label;
+    dispatch.constants = {x.columns / 4, block_rows};
     dispatch.bindings = {{plan.counts()}, {d_y}, {x}, {mean}, {rstd}, {partials, Access::write}};
     dispatch.kernel = &choose_fitting(plan, layernorm_backward_columns_kernels(x.type), dispatch.bindings);
     dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, x.columns / 4,
