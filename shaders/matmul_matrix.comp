@@ -13,8 +13,8 @@
 // stepping BK along K; each of its subgroups ROWS x COLUMNS matrices of the device's own shape MM x MN x MK.
 //
 // Both operands lie in shared memory as they lie in memory, so that every copy is along the contiguous direction; the loads of
-// matrices turn them round. The next step's blocks are on their way in registers while this step is computed. Where an element
-// of a matrix lies is the device's secret: the epilogue reads the sums back from a slice of shared memory.
+// matrices turn them round. The next blocks are on their way in registers while these are multiplied. Where an element of a
+// matrix lies is the device's secret: the epilogue reads the sums back from a slice of shared memory.
 #define FP16
 #define MATMUL_CONSTANTS 7
 #include "shaders/matmul.glsl"
@@ -32,6 +32,7 @@ layout(std430, binding = 2) readonly buffer B { uvec2 b[]; };
 layout(push_constant) uniform Push { MatmulPush p; };
 
 const bool A_ALONG_K = ORIENTATION != ORIENTATION_TN, B_ALONG_K = ORIENTATION == ORIENTATION_NT;
+const bool EVEN_STEPS = (EPILOGUE & EPILOGUE_EVEN_STEPS) != 0u;
 // Four halves a piece. 16 bytes of padding a row: rows that a matrix is made of do not fall on one bank, and stay aligned.
 const uint A_WIDTH = (A_ALONG_K ? BK : BM) / 4, A_STRIDE = A_WIDTH + 2, A_ROWS = A_ALONG_K ? BM : BK;
 const uint B_WIDTH = (B_ALONG_K ? BK : BN) / 4, B_STRIDE = B_WIDTH + 2, B_ROWS = B_ALONG_K ? BN : BK;
@@ -55,37 +56,58 @@ shared uvec2 tiles[SLICES > BLOCKS ? SLICES : BLOCKS];
 #include "shaders/matmul_matrix_elements.glsl"
 #endif
 
+// An invocation brings the same column of rows that are so far apart.
+const uint A_APART = LOCAL_SIZE / A_WIDTH, B_APART = LOCAL_SIZE / B_WIDTH;
 uvec2 next_a[A_PIECES], next_b[B_PIECES];
+// Where they lie for step 0 of K, and where the first comes to: kept from turn to turn, since RADV would make the products and
+// minima anew. Where they lie across K the first does for all, from which the others are as far for every invocation.
+uint a_at[A_PIECES], b_at[B_PIECES], a_to, b_to;
 
-// Beyond the last row or column the last is repeated, and what comes of it is not stored; beyond the last step are zeros.
-void fetch(uint k, uint m, uint depth) {
+// Beyond the last row or column the last is repeated, and what comes of it is not stored.
+void find_pieces(uint m) {
+    const uint me = gl_LocalInvocationID.x;
+    const uint a_row = me / A_WIDTH, a_column = me % A_WIDTH, b_row = me / B_WIDTH, b_column = me % B_WIDTH;
+    a_to = a_row * A_STRIDE + a_column;
+    b_to = B_AT + b_row * B_STRIDE + b_column;
+    [[unroll]] for (uint i = 0; i < A_PIECES; i++)
+        a_at[i] = A_ALONG_K ? min(gl_WorkGroupID.y * BM + a_row + i * A_APART, m - 1) * p.a_pitch4 + a_column
+                            : a_row * p.a_pitch4 + min(gl_WorkGroupID.y * (BM / 4) + a_column, (m - 1) / 4);
+    [[unroll]] for (uint i = 0; i < B_PIECES; i++)
+        b_at[i] = B_ALONG_K ? min(gl_WorkGroupID.x * BN + b_row + i * B_APART, p.n - 1) * p.b_pitch4 + b_column
+                            : b_row * p.b_pitch4 + min(gl_WorkGroupID.x * (BN / 4) + b_column, (p.n - 1) / 4);
+}
+
+#define A_PIECE(i, k) a[A_ALONG_K ? a_at[i] + (k) / 4 : a_at[0] + ((k) + i * A_APART) * p.a_pitch4]
+#define B_PIECE(i, k) b[B_ALONG_K ? b_at[i] + (k) / 4 : b_at[0] + ((k) + i * B_APART) * p.b_pitch4]
+
+// The blocks of BK steps from k on.
+void fetch(uint k) {
+    [[unroll]] for (uint i = 0; i < A_PIECES; i++) next_a[i] = A_PIECE(i, k);
+    [[unroll]] for (uint i = 0; i < B_PIECES; i++) next_b[i] = B_PIECE(i, k);
+}
+
+// The same with zeros from step depth on.
+void fetch_some(uint k, uint depth) {
     const uint me = gl_LocalInvocationID.x;
     [[unroll]] for (uint i = 0; i < A_PIECES; i++) {
-        const uint row = (i * LOCAL_SIZE + me) / A_WIDTH, column = (i * LOCAL_SIZE + me) % A_WIDTH;
-        const uint step = A_ALONG_K ? k + 4 * column : k + row;
-        const uint at = A_ALONG_K ? min(gl_WorkGroupID.y * BM + row, m - 1) * p.a_pitch4 + step / 4
-                                  : step * p.a_pitch4 + min(gl_WorkGroupID.y * (BM / 4) + column, (m - 1) / 4);
-        next_a[i] = step < depth ? a[at] : uvec2(0);
+        const uint step = k + (A_ALONG_K ? me % A_WIDTH * 4 : me / A_WIDTH + i * A_APART);
+        next_a[i] = step < depth ? A_PIECE(i, k) : uvec2(0);
     }
     [[unroll]] for (uint i = 0; i < B_PIECES; i++) {
-        const uint row = (i * LOCAL_SIZE + me) / B_WIDTH, column = (i * LOCAL_SIZE + me) % B_WIDTH;
-        const uint step = B_ALONG_K ? k + 4 * column : k + row;
-        const uint at = B_ALONG_K ? min(gl_WorkGroupID.x * BN + row, p.n - 1) * p.b_pitch4 + step / 4
-                                  : step * p.b_pitch4 + min(gl_WorkGroupID.x * (BN / 4) + column, (p.n - 1) / 4);
-        next_b[i] = step < depth ? b[at] : uvec2(0);
+        const uint step = k + (B_ALONG_K ? me % B_WIDTH * 4 : me / B_WIDTH + i * B_APART);
+        next_b[i] = step < depth ? B_PIECE(i, k) : uvec2(0);
     }
 }
 
+// Where nothing is fetched: registers that would still hold what came before, RADV copies in every turn.
+void fetch_none() {
+    [[unroll]] for (uint i = 0; i < A_PIECES; i++) next_a[i] = uvec2(0);
+    [[unroll]] for (uint i = 0; i < B_PIECES; i++) next_b[i] = uvec2(0);
+}
+
 void place() {
-    const uint me = gl_LocalInvocationID.x;
-    [[unroll]] for (uint i = 0; i < A_PIECES; i++) {
-        const uint index = i * LOCAL_SIZE + me;
-        tiles[index / A_WIDTH * A_STRIDE + index % A_WIDTH] = next_a[i];
-    }
-    [[unroll]] for (uint i = 0; i < B_PIECES; i++) {
-        const uint index = i * LOCAL_SIZE + me;
-        tiles[B_AT + index / B_WIDTH * B_STRIDE + index % B_WIDTH] = next_b[i];
-    }
+    [[unroll]] for (uint i = 0; i < A_PIECES; i++) tiles[a_to + i * A_APART * A_STRIDE] = next_a[i];
+    [[unroll]] for (uint i = 0; i < B_PIECES; i++) tiles[b_to + i * B_APART * B_STRIDE] = next_b[i];
 }
 
 // The epilogue of the matrix in this subgroup's slice, which is C's from row and column on.
@@ -109,12 +131,17 @@ void main() {
 
 #define ZERO(i, j) ACCUMULATOR SUM(i, j) = ACCUMULATOR(0.0);
     FOR_SUMS(ZERO)
-    fetch(begin, m, depth);
-    for (uint k = begin; k < depth; k += BK) {
+    find_pieces(m);
+    // The last blocks, which may have fewer steps, come first, so that no turn of the loop need look at each step.
+    const uint last = begin + (max(depth, begin + 1) - begin - 1) / BK * BK;
+    if (EVEN_STEPS) fetch(last);
+    else fetch_some(last, depth);
+    for (uint k = begin; k <= last; k += BK) {
         barrier();
         place();
         barrier();
-        fetch(k + BK, m, depth);
+        if (k < last) fetch(k);
+        else fetch_none();
         [[unroll]] for (uint kk = 0; kk < BK; kk += MK) {
 #define LOAD_X(i, j)                                                                                                     \
     coopmat<float16_t, gl_ScopeSubgroup, MM, MK, gl_MatrixUseA> x_##i;                                                   \

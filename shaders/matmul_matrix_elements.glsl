@@ -8,7 +8,7 @@
 #define HALVES coopmat<float16_t, gl_ScopeSubgroup, MM, MN, gl_MatrixUseAccumulator>
 
 const uint EPILOGUE_OF_ELEMENTS = EPILOGUE_BIAS | EPILOGUE_RESIDUAL | EPILOGUE_FP16_OUTPUT | EPILOGUE_TAIL | EPILOGUE_IN_PLACE |
-                                  EPILOGUE_SLOPE | EPILOGUE_KEEP | EPILOGUE_ALIGNED;
+                                  EPILOGUE_SLOPE | EPILOGUE_KEEP | EPILOGUE_EVEN_STEPS | EPILOGUE_ALIGNED;
 const bool IS_ALIGNED = (EPILOGUE & EPILOGUE_ALIGNED) != 0u, IS_LISTED = (EPILOGUE & ~EPILOGUE_OF_ELEMENTS) == 0u;
 
 // What coopMatPerElementNV calls. Columns count from `column` of C on.

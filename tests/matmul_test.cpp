@@ -98,7 +98,7 @@ TEST(Matmul, ManyRowsAndColumns) {
 TEST(Matmul, FewClasses) {
     const Type types[] = {Type::fp32, Type::fp16};
     for_each_variant("matmul", [&](const KernelChoices& choices) {
-        for (const uint32_t k : {1u, 2u, 3u, 5u})
+        for (const uint32_t k : {1u, 2u, 3u, 5u, 70u})
             for (const Type type : types) {
                 const Case c{.m = 7, .n = 36, .k = k, .orientation = Orientation::nn, .type = type};
                 const Expected e = expect(c);

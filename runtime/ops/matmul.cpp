@@ -238,6 +238,8 @@ bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) 
             return k.capacity % held_steps(orientation, k.capacity) == 0;
         case Algorithm::pointer:
             return k.capacity % 16 == 0;
+        case Algorithm::matrix:  // of tn, parts of K may have no steps at all
+            return orientation != Orientation::tn && k.capacity % steps_of_all_tiles == 0;
         case Algorithm::tiled:
             return k.capacity % steps_of_all_tiles == 0;
         default:

@@ -216,18 +216,14 @@ INTEL_UNITS = {"tgl": (16, 7), "dg2": (16, 8), "lnl": (8, 8), "bmg": (8, 8)}    
 NVIDIA_WARPS = {"nvk160": 32, "nvk170": 48, "nvk190": 48}
 
 
-# {(device, lanes, registers, what the model says): what RADV says}. Of matrix_16_128, whose workgroups of 8 subgroups come whole, so
-# that two of them are 8 a SIMD, it tells what registers alone allow; why here and nowhere else is not known.
-TOLD_OTHERWISE = {("gfx1201", 32, 168, 8): 9}
-
-
-def check_occupancy(device, statistics, lanes, registers, least):
-    """Where the compiler tells it too: RADV in subgroups of 32 from RDNA on and rounded up, NVK by registers alone."""
+def check_occupancy(device, statistics, lanes, limits):
+    """Where the compiler tells it too: RADV in subgroups of 32 from RDNA on and rounded up, by registers and shared memory as if
+    workgroups need not come whole; NVK by registers alone."""
     if MACHINES[device].vendor == "amd":
-        told, ours = statistics["Subgroups per SIMD"], math.ceil(least) * (1 if device == "polaris10" else lanes // 32)
-        ours = TOLD_OTHERWISE.get((device, lanes, int(statistics["VGPRs"]), ours), ours)
+        told = statistics["Subgroups per SIMD"]
+        ours = math.ceil(min(limits.values())) * (1 if device == "polaris10" else lanes // 32)
     elif MACHINES[device].vendor == "nvidia":
-        told, ours = statistics["Max warps/SM"], 4 * registers
+        told, ours = statistics["Max warps/SM"], 4 * limits["registers"]
     else:
         return
     if told != ours:
@@ -253,11 +249,11 @@ def occupancy(device, statistics, lanes, threads, shared):
     limits = {"registers": min(most, registers)}
     if shared:
         limits["shared memory"] = SHARED[device] // size * subgroups / units
+    check_occupancy(device, statistics, lanes, limits)
     at_registers = limits["registers"] * units // subgroups * subgroups / units
     if at_registers < limits["registers"]:
         limits["workgroup size"] = at_registers
     least = min(limits.values())
-    check_occupancy(device, statistics, lanes, limits["registers"], least)
     if least >= most:
         return most, most, "none"
     return least, most, next(name for name, value in limits.items() if value == least)
