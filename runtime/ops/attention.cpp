@@ -81,11 +81,6 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
     return kernels;
 }
 
-/// vec4s that cover a head, wherever it begins.
-uint32_t words_of_head(uint32_t head_size) {
-    return head_size % 4 == 0 ? head_size / 4 : (head_size + 6) / 4;
-}
-
 /// Keys per block of the tiled variant: the most that fit the shared memory (see attention_forward.comp).
 uint32_t tiled_keys(uint32_t head_size, bool drops) {
     const uint32_t words = words_of_head(head_size), rows = attention_tile_rows, lanes = 8;
