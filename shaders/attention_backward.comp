@@ -3,22 +3,30 @@
 #extension GL_EXT_control_flow_attributes : require
 // d_qkv(T,3H) of attention over packed sequences, for GPUs; attention_backward.glsl has the equations.
 //
-// One workgroup a (tile of 16 own rows, head), as in attention_forward.comp: of 64 invocations i serves rows i / 8 and
-// i / 8 + 8 as lane i % 8 of each; of 256, which need a quarter of the registers, row i / 16 as lane i % 16. Blocks of
-// OTHERS other rows stream through shared memory; a lane has the scores of every eighth (sixteenth) of them, then every
-// eighth (sixteenth) vec4 of the gradients, in registers.
+// One workgroup a (tile of 16 own rows, head), as in attention_forward.comp: of 64 invocations 8 lanes share two rows, of
+// 256, which need a quarter of the registers, 16 lanes one. Blocks of OTHERS other rows stream through shared memory; a lane
+// has the scores of every eighth (sixteenth) of them, then every eighth (sixteenth) vec4 of the gradients, in registers.
+// With two PARTS a lane serves the rows of its counterpart in the other part too in the products of rows, each for half of
+// the head, and the parts exchange what they have of one another's rows; see attention_forward.comp.
 #include "shaders/common.glsl"
 layout(constant_id = 6) const uint OTHERS = 16;     // a multiple of 8 that fits the shared memory
 layout(constant_id = 7) const uint SHARED_OWN = 1;  // own rows in shared memory, else they are read again from memory
 layout(constant_id = 8) const uint LANES = 8;       // invocations a row; OTHERS is a multiple of it
+layout(constant_id = 9) const uint PARTS = 1;       // 1, or 2 where HEAD4 is even
 #include "shaders/attention.glsl"
 #include "shaders/attention_backward.glsl"
 
-const uint ROWS = 16, GROUPS = LOCAL_SIZE / LANES, PAIRS = ROWS / GROUPS;
+const uint ROWS = 16, OWN = ROWS * LANES / LOCAL_SIZE, GROUPS = LOCAL_SIZE / LANES / PARTS;
 const uint STRIDE = HEAD4 + 1;  // of shared rows, against bank conflicts
-const uint WORD_STEPS = HEAD4 % 4 == 0 ? 4 : HEAD4 % 2 == 0 ? 2 : 1, OTHER_STEPS = 4;
-const uint LANE_OTHERS = OTHERS / LANES, LANE_WORDS = (HEAD4 + LANES - 1) / LANES;
-const uint VALUE_WORDS = OF_KEYS != 0 ? LANE_WORDS : 1;
+const uint LANE_OTHERS = OTHERS / LANES, PART_WORDS = HEAD4 / PARTS;
+// In the gradients twice as many lanes share twice as many rows where the head has vec4s for them all, but for two gradients
+// beside dropout, where Adreno 630 spills.
+const uint MOST_LANES = KEPT < 256 ? (2 - OF_KEYS) * LANES : 2 * LANES;
+const uint SUM_LANES = HEAD4 % MOST_LANES == 0 ? MOST_LANES : LANES, SUM_GROUPS = LOCAL_SIZE / SUM_LANES;
+const uint SUM_ROWS = ROWS / SUM_GROUPS, SUM_WORDS = (HEAD4 + SUM_LANES - 1) / SUM_LANES;
+const uint VALUE_WORDS = OF_KEYS != 0 ? SUM_WORDS : 1;
+// Steps of the loop over other rows in a row: few enough for registers.
+const uint OTHER_STEPS = SUM_ROWS * SUM_WORDS * (1 + OF_KEYS) > 4 ? 1 : 2;
 const uint DROP_BLOCKS = OF_KEYS != 0 ? OTHERS : ROWS * ((OTHERS + 15) / 16);  // of 16 keys in a row
 
 layout(std430, binding = 2) readonly buffer Qkv { STORED4 qkv[]; };
@@ -75,64 +83,86 @@ float drop_factor(uint row, uint first, uint k) {
     return byte_factor(drops[OF_KEYS != 0u ? k : row * (DROP_BLOCKS / ROWS) + key / 16], key % 16);
 }
 
-// The product of the rows of this invocation and the other rows of its lane.
-void multiply(Tile t, Head h, bool vg, uint group, uint lane, out float products[PAIRS][LANE_OTHERS]) {
-    [[unroll]] for (uint r = 0; r < PAIRS; r++)
-        [[unroll]] for (uint k = 0; k < LANE_OTHERS; k++) products[r][k] = 0;
-    [[dont_unroll]] for (uint word = 0; word < HEAD4; word += WORD_STEPS)
-        [[unroll]] for (uint d = word; d < word + WORD_STEPS; d++) {
-            vec4 mine[PAIRS];
-            [[unroll]] for (uint r = 0; r < PAIRS; r++) mine[r] = own_word(t, h, vg, group + r * GROUPS, d);
-            [[unroll]] for (uint k = 0; k < LANE_OTHERS; k++) {
-                const vec4 other = block[(lane + k * LANES) * STRIDE + d];
-                [[unroll]] for (uint r = 0; r < PAIRS; r++) products[r][k] += dot(mine[r], other);
-            }
+struct Place { uint lane, group, part; };
+uint row_of(Place at, uint part, uint i) { return at.group + (part * OWN + i) * GROUPS; }
+// The row and vec4 of a gradient in an invocation's registers.
+uint sum_row(uint r) { return gl_LocalInvocationID.x / SUM_LANES + r * SUM_GROUPS; }
+uint sum_word(uint w) { return gl_LocalInvocationID.x % SUM_LANES + w * SUM_LANES; }
+
+// The products of the own rows and the other rows of this lane. With two parts, those of the other part's rows go through
+// d_scores, each where its owner, who alone reads it, will write the gradient.
+void multiply(Tile t, Head h, bool vg, Place at, out float products[OWN][LANE_OTHERS]) {
+    float all[OWN * PARTS][LANE_OTHERS];
+    [[unroll]] for (uint r = 0; r < OWN * PARTS; r++)
+        [[unroll]] for (uint k = 0; k < LANE_OTHERS; k++) all[r][k] = 0;
+    [[dont_unroll]] for (uint word = 0; word < PART_WORDS; word++) {
+        const uint d = at.part * PART_WORDS + word;
+        vec4 mine[OWN * PARTS];
+        [[unroll]] for (uint r = 0; r < OWN * PARTS; r++)
+            mine[r] = own_word(t, h, vg, row_of(at, at.part ^ r / OWN, r % OWN), d);
+        [[unroll]] for (uint k = 0; k < LANE_OTHERS; k++) {
+            const vec4 other = block[(at.lane + k * LANES) * STRIDE + d];
+            [[unroll]] for (uint r = 0; r < OWN * PARTS; r++) all[r][k] += dot(mine[r], other);
+        }
+    }
+    if (PARTS == 2u) {
+        [[unroll]] for (uint r = 0; r < OWN; r++)
+            [[unroll]] for (uint k = 0; k < LANE_OTHERS; k++)
+                d_scores[row_of(at, at.part ^ 1, r) * (OTHERS + 1) + at.lane + k * LANES] = all[OWN * (PARTS - 1) + r][k];
+        barrier();
+    }
+    [[unroll]] for (uint r = 0; r < OWN; r++)
+        [[unroll]] for (uint k = 0; k < LANE_OTHERS; k++) {
+            products[r][k] = all[r][k];
+            if (PARTS == 2u) products[r][k] += d_scores[row_of(at, at.part, r) * (OTHERS + 1) + at.lane + k * LANES];
         }
 }
 #define ACCUMULATE(SUMS, WORDS, WEIGHTS)                                                                   \
     [[dont_unroll]] for (uint other = 0; other < OTHERS; other += OTHER_STEPS)                             \
-        [[unroll]] for (uint k = other; k < other + OTHER_STEPS; k++) {                                    \
-            float weight[PAIRS];                                                                           \
-            [[unroll]] for (uint r = 0; r < PAIRS; r++)                                                    \
-                weight[r] = WEIGHTS[(group + r * GROUPS) * (OTHERS + 1) + k];                              \
+        [[unroll]] for (uint i = 0; i < OTHER_STEPS; i++) {                                                \
+            const uint k = other + i;                                                                      \
+            float weight[SUM_ROWS];                                                                        \
+            [[unroll]] for (uint r = 0; r < SUM_ROWS; r++)                                                 \
+                weight[r] = WEIGHTS[sum_row(r) * (OTHERS + 1) + k];                                        \
             [[unroll]] for (uint w = 0; w < WORDS; w++) {                                                  \
-                const vec4 word = block[k * STRIDE + min(lane + w * LANES, HEAD4 - 1)];                    \
-                [[unroll]] for (uint r = 0; r < PAIRS; r++) SUMS[r][w] += weight[r] * word;                \
+                const vec4 word = block[k * STRIDE + min(sum_word(w), HEAD4 - 1)];                         \
+                [[unroll]] for (uint r = 0; r < SUM_ROWS; r++) SUMS[r][w] += weight[r] * word;             \
             }                                                                                              \
         }
 
 void main() {
     const Tile t = tiles[gl_WorkGroupID.x];
     const Head h = head_of(gl_WorkGroupID.y);
-    const uint lane = gl_LocalInvocationID.x % LANES, group = gl_LocalInvocationID.x / LANES;
+    const uint id = gl_LocalInvocationID.x;
+    const Place at = Place(id % LANES, id / LANES % GROUPS, PARTS == 1u ? 0 : id / (LANES * GROUPS));
     if (SHARED_OWN != 0u)
-        for (uint i = gl_LocalInvocationID.x; i < 2 * ROWS * HEAD4; i += LOCAL_SIZE) {
+        for (uint i = id; i < 2 * ROWS * HEAD4; i += LOCAL_SIZE) {
             const uint row = i / HEAD4, d = i % HEAD4;  // the rows of qk, then those of vg
             own[row * STRIDE + d] = load_own(t, h, row >= ROWS, row % ROWS, d);
         }
-    float own_logsumexp[PAIRS], own_delta[PAIRS];
+    float own_logsumexp[OWN], own_delta[OWN];
     if (OF_KEYS == 0u) {
         barrier();
-        [[unroll]] for (uint r = 0; r < PAIRS; r++) {
-            const uint row = group + r * GROUPS, packed = t.row + min(row, t.rows - 1);
+        [[unroll]] for (uint r = 0; r < OWN; r++) {
+            const uint row = row_of(at, at.part, r), packed = t.row + min(row, t.rows - 1);
             float sum = 0;
-            for (uint d = lane; d < HEAD4; d += LANES)
+            for (uint d = at.lane; d < HEAD4; d += LANES)
                 sum += dot(own_word(t, h, true, row, d),
                            UNPACK4(forward_output[packed * p.output_pitch4 + head_word(h, d)]));
-            d_scores[row * LANES + lane] = sum;
+            d_scores[row * LANES + at.lane] = sum;
             own_logsumexp[r] = logsumexp[packed * p.heads + h.index];
         }
         barrier();
-        [[unroll]] for (uint r = 0; r < PAIRS; r++) {
-            const uint row = group + r * GROUPS;
+        [[unroll]] for (uint r = 0; r < OWN; r++) {
+            const uint row = row_of(at, at.part, r);
             own_delta[r] = 0;
             [[unroll]] for (uint i = 0; i < LANES; i++) own_delta[r] += d_scores[row * LANES + i];
-            if (row < t.rows && lane == 0) delta[(t.row + row) * p.heads + h.index] = own_delta[r];
+            if (row < t.rows && at.lane == 0) delta[(t.row + row) * p.heads + h.index] = own_delta[r];
         }
     }
-    vec4 d_qk[PAIRS][LANE_WORDS], d_value[PAIRS][VALUE_WORDS];
-    [[unroll]] for (uint r = 0; r < PAIRS; r++) {
-        [[unroll]] for (uint w = 0; w < LANE_WORDS; w++) d_qk[r][w] = vec4(0);
+    vec4 d_qk[SUM_ROWS][SUM_WORDS], d_value[SUM_ROWS][VALUE_WORDS];
+    [[unroll]] for (uint r = 0; r < SUM_ROWS; r++) {
+        [[unroll]] for (uint w = 0; w < SUM_WORDS; w++) d_qk[r][w] = vec4(0);
         [[unroll]] for (uint w = 0; w < VALUE_WORDS; w++) d_value[r][w] = vec4(0);
     }
     const uint end = end_other(t);
@@ -141,16 +171,16 @@ void main() {
         load_block(t, h, true, first);
         load_statistics(t, h, first);
         barrier();
-        float d_weights[PAIRS][LANE_OTHERS], scores[PAIRS][LANE_OTHERS];
-        multiply(t, h, true, group, lane, d_weights);
-        barrier();
+        float d_weights[OWN][LANE_OTHERS], scores[OWN][LANE_OTHERS];
+        multiply(t, h, true, at, d_weights);
+        if (PARTS == 1u) barrier();  // else multiply had one
         load_block(t, h, false, first);
         barrier();
-        multiply(t, h, false, group, lane, scores);
-        [[unroll]] for (uint r = 0; r < PAIRS; r++) {
-            const uint row = group + r * GROUPS, position = t.row + min(row, t.rows - 1) - t.first;
+        multiply(t, h, false, at, scores);
+        [[unroll]] for (uint r = 0; r < OWN; r++) {
+            const uint row = row_of(at, at.part, r), position = t.row + min(row, t.rows - 1) - t.first;
             [[unroll]] for (uint i = 0; i < LANE_OTHERS; i++) {
-                const uint k = lane + i * LANES;
+                const uint k = at.lane + i * LANES;
                 const Weights w = weigh(meet(t, position, first + k), scores[r][i], d_weights[r][i],
                                         OF_KEYS != 0u ? other_logsumexp[k] : own_logsumexp[r],
                                         OF_KEYS != 0u ? other_delta[k] : own_delta[r], drop_factor(row, first, k));
@@ -159,7 +189,7 @@ void main() {
             }
         }
         barrier();
-        ACCUMULATE(d_qk, LANE_WORDS, d_scores)
+        ACCUMULATE(d_qk, SUM_WORDS, d_scores)
         if (OF_KEYS != 0u) {
             barrier();
             load_block(t, h, true, first);
@@ -167,11 +197,11 @@ void main() {
             ACCUMULATE(d_value, VALUE_WORDS, dropped)
         }
     }
-    [[unroll]] for (uint r = 0; r < PAIRS; r++) {
-        const uint row = group + r * GROUPS, row4 = (t.row + row) * p.d_qkv_pitch4;
+    [[unroll]] for (uint r = 0; r < SUM_ROWS; r++) {
+        const uint row = sum_row(r), row4 = (t.row + row) * p.d_qkv_pitch4;
         if (row < t.rows) {
-            [[unroll]] for (uint w = 0; w < LANE_WORDS; w++) {
-                const uint d = lane + w * LANES;
+            [[unroll]] for (uint w = 0; w < SUM_WORDS; w++) {
+                const uint d = sum_word(w);
                 if (d >= HEAD4) break;
                 store_output(h, row4 + OF_KEYS * p.hidden4, d, d_qk[r][w] * (p.scale * LN_2));
                 if (OF_KEYS != 0u) store_output(h, row4 + 2 * p.hidden4, d, d_value[r][w]);

@@ -26,6 +26,7 @@ struct Case {
         0;                 // capacity beyond the rows of this run; rows and tiles are run-time extents then
     double magnitude = 1;  // of queries, keys and values
     float dropout = 0;
+    uint32_t registers = 0;  // fewer than the device has
 };
 
 /// Whether the forced variant is one for these heads and this type.
@@ -52,7 +53,9 @@ void run_case(const Case& c) {
     const std::vector<ops::AttentionTile> tiles = ops::attention_tiles(offsets);
     for_each_variant("attention_forward", [&](const KernelChoices& choices) {
         if (!concerns(choices, c)) return;
-        OpRun run(choices);
+        Capabilities capabilities = device().capabilities();
+        if (c.registers != 0) capabilities.registers = c.registers;
+        OpRun run(choices, capabilities);
         Extent rows = tokens, tile_rows = uint32_t(tiles.size());
         if (c.spare_rows != 0) {
             rows = run.rows(tokens + c.spare_rows, tokens);
@@ -204,6 +207,19 @@ TEST(Attention, Dropout) {
         run_case({.lengths = {41, 70}, .heads = 2, .head_size = head_size, .dropout = 0.4f});
     run_case(
         {.lengths = {50}, .heads = 2, .head_size = 32, .type = Type::fp16, .causal = true, .dropout = 0.1f});
+}
+
+TEST(Attention, FewRegisters) {
+    for (const uint32_t head_size : {26u, 32u, 64u, 128u})
+        run_case(
+            {.lengths = {41, 16, 70}, .heads = 2, .head_size = head_size, .keep = true, .registers = 64});
+    run_case({.lengths = {70},
+              .heads = 2,
+              .head_size = 64,
+              .type = Type::fp16,
+              .causal = true,
+              .dropout = 0.1f,
+              .registers = 64});
 }
 
 TEST(Attention, KeepsLogSumExp) {

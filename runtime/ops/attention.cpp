@@ -83,10 +83,9 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
 
 /// Keys per block of the tiled variant: the most that fit the shared memory (see attention_forward.comp).
 uint32_t tiled_keys(uint32_t head_size, bool drops) {
-    const uint32_t head4 = head_size % 4 == 0 ? head_size / 4 : (head_size + 6) / 4;
-    const uint32_t rows = attention_tile_rows, lanes = 8;
-    const uint32_t stride = 16 * (head4 + 1);
-    const uint32_t fixed = (head4 <= 32 ? rows * stride : 16) + rows * lanes * 4;
+    const uint32_t words = words_of_head(head_size), rows = attention_tile_rows, lanes = 8;
+    const uint32_t stride = 16 * (words + 1);
+    const uint32_t fixed = (words <= 32 ? rows * stride : 16) + rows * lanes * 4;
     const auto bytes = [&](uint32_t keys) {
         const uint32_t drop_words = drops ? rows * ((keys + 15) / 16 * 4) : 1;
         return fixed + keys * stride + rows * (keys + 1) * 4 + drop_words * 4;
@@ -94,6 +93,16 @@ uint32_t tiled_keys(uint32_t head_size, bool drops) {
     uint32_t keys = 32;
     while (keys > lanes && bytes(keys) > attention_least_shared_memory) keys -= lanes;
     return keys;
+}
+
+/// Parts of the tiled variant's workgroup. With two an invocation holds the sums of four rows, of wide heads
+/// more than Intel's compilers have registers for beside dropout.
+uint32_t tiled_parts(const Capabilities& capabilities, uint32_t head_size, bool drops) {
+    const uint32_t widest = drops ? 64 : 128;
+    return words_of_head(head_size) % 2 == 0 && head_size <= widest &&
+                   keeps_in_registers(capabilities, {.registers = 112})
+               ? 2
+               : 1;
 }
 
 constexpr WidestMatrixHeads widest_matrix_heads{128, 64};
@@ -105,8 +114,8 @@ bool turns_values_round(const MatrixShape& shape, uint32_t head_size) {
 }
 
 /// The specialization constants after the kernel's own.
-std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size, uint32_t kept,
-                                   const AttentionOptions& options) {
+std::vector<uint32_t> constants_of(const Capabilities& capabilities, const Kernel& kernel, uint32_t head_size,
+                                   uint32_t kept, const AttentionOptions& options) {
     std::vector<uint32_t> constants{head_size, uint32_t(options.causal),
                                     uint32_t(options.logsumexp != nullptr), kept};
     if (kernel.requirements.matrix.m != 0) {
@@ -116,6 +125,7 @@ std::vector<uint32_t> constants_of(const Kernel& kernel, uint32_t head_size, uin
         constants.push_back(uint32_t(turns_values_round(kernel.requirements.matrix, head_size)));
     } else if (kernel.requirements.shared_memory > 0) {
         constants.push_back(tiled_keys(head_size, kept < 256));
+        constants.push_back(tiled_parts(capabilities, head_size, kept < 256));
     }
     return constants;
 }
@@ -243,7 +253,7 @@ void attention_forward(Plan& plan, const std::string& label, const Tensor& outpu
     const Kernel& kernel = choose_attention(plan, attention_forward_kernels, qkv.type, dispatch.bindings,
                                             head_size, widest_matrix_heads);
     dispatch.kernel = &kernel;
-    dispatch.constants = constants_of(kernel, head_size, kept, options);
+    dispatch.constants = constants_of(plan.capabilities(), kernel, head_size, kept, options);
     if (kernel.bindings.back() == address) dispatch.bindings.push_back({qkv});
     dispatch.set_push(AttentionForwardPush{output.columns / 4, qkv.pitch / 4, output.pitch / 4, options.heads,
                                            kept < 256 ? options.dropout->site : 0,

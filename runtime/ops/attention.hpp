@@ -58,6 +58,11 @@ void check_attention(const std::string& label, std::string_view op, const Tensor
 /// Whether the tensor is logsumexp's (T,A) fp32, without gaps, for an output (T,H).
 bool is_per_head(const Tensor& tensor, const Tensor& output, uint32_t heads);
 
+/// vec4s that cover a head, wherever it begins.
+constexpr uint32_t words_of_head(uint32_t head_size) {
+    return head_size % 4 == 0 ? head_size / 4 : (head_size + 6) / 4;
+}
+
 /// log2(e) / sqrt(D): the shaders keep scores in powers of two.
 float attention_scale(uint32_t head_size);
 

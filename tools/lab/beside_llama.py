@@ -35,10 +35,9 @@ class Misread(Exception):
 @dataclass
 class Work:
     """What one turn of a loop must do, of the workgroup. Phases: multiply-adds one loop after the other, where a kernel has an
-    inner loop for each. copies: turns of an inner loop without any. steps: turns of a loop within an inner loop."""
+    inner loop for each. copies: turns of an inner loop without any."""
     phases: list
     copies: int = 0
-    steps: int = 1
     extra: float = 0            # other multiply-adds that there may be (softmax), as a share
 
 
@@ -71,8 +70,8 @@ def our_work(op, variant, c):
     keys = c[5]
     if variant.startswith("matrix"):
         return Work([64 * keys * HEAD * 2])         # 64 rows a workgroup
-    # 16 rows of 64 threads: scores in steps of 4 vec4, then 4 keys a step; block and values come by vec4
-    return Work([16 * keys * HEAD] * 2, copies=keys * HEAD // 4 // 64, steps=4, extra=0.1)
+    # 16 rows of 64 threads: scores, then values; blocks of both come by vec4
+    return Work([16 * keys * HEAD] * 2, copies=keys * HEAD // 4 // 64, extra=0.1)
 
 
 def llama_work(name, c):
@@ -141,13 +140,13 @@ def one_turn(machine, blocks, loop, lanes, work, share):
         inside = straight(machine, blocks, [b for b in shader_code.longest_path(blocks, child) if isinstance(b, int)], lanes)
         for grandchild in child.children:
             step = straight(machine, blocks, [b for b in shader_code.longest_path(blocks, grandchild) if isinstance(b, int)], lanes)
-            inside.add(step, work.steps)
+            inside.add(step)
         if inside.multiply_adds == 0:
             total.add(inside, work.copies or 1)
             continue
         wanted = phases.pop(0) - before
         count = inside.multiply_adds
-        if count * work.steps and wanted % count and work.extra:
+        if count and wanted % count and work.extra:
             count += inside.multiplies                           # products that begin a dot product
         total.add(inside, whole_turns(wanted, count, "inner loop"))
     return total

@@ -35,8 +35,10 @@ Case layernorm_backward(std::string_view op, Type type) {
             }};
 }
 
-Case attention_forward(Type type) {
-    return {"attention_forward", fmt::format("{}, head size 64, dropout", name_of(type)), [=](Plan& plan) {
+Case attention_forward(uint32_t head_size, Type type) {
+    const auto title = fmt::format("{}, head size {}, dropout", name_of(type), head_size);
+    return {"attention_forward", title, [=](Plan& plan) {
+                const uint32_t width = heads * head_size;
                 const Extent rows = plan.symbol("tokens", tokens);
                 const Extent tiles = plan.symbol("tiles", ops::max_attention_tiles(tokens, sequences));
                 const ops::Dropout dropout{0.1f, 1, plan.persistent("state", 1u, 4, Type::uint32)};
@@ -45,8 +47,8 @@ Case attention_forward(Type type) {
                 options.heads = heads;
                 options.logsumexp = &logsumexp;
                 options.dropout = &dropout;
-                ops::attention_forward(plan, "attention", plan.persistent("output", rows, hidden, type),
-                                       plan.persistent("qkv", rows, 3 * hidden, type),
+                ops::attention_forward(plan, "attention", plan.persistent("output", rows, width, type),
+                                       plan.persistent("qkv", rows, 3 * width, type),
                                        plan.persistent("tiles", tiles, 4, Type::uint32), options);
             }};
 }
@@ -178,7 +180,7 @@ void add_training_cases(std::vector<Case>& cases) {
             cases.push_back(layernorm_backward(op, type));
     for (const Type type : {Type::fp32, Type::fp16}) {
         for (const bool residual : {false, true}) cases.push_back(dropout(residual, type));
-        cases.push_back(attention_forward(type));
+        for (const uint32_t head_size : {64u, 32u}) cases.push_back(attention_forward(head_size, type));
         for (const uint32_t head_size : {64u, 32u, 128u}) {
             cases.push_back(attention_backward(head_size, 0, type));
             cases.push_back(attention_backward(head_size, 0.1f, type));
