@@ -26,10 +26,11 @@ endfunction()
 vkbert_glslc_has(VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX GL_KHR_cooperative_matrix "matrix-core kernels")
 vkbert_glslc_has(VKBERT_GLSLC_HAS_COOPERATIVE_MATRIX2 GL_NV_cooperative_matrix2 "their epilogues in registers")
 
-# vkbert_shader(TARGET NAME SOURCE [DEFINES a=b ...]): SOURCE.comp, compiled with the defines, becomes
+# vkbert_shader(TARGET NAME SOURCE [DEFINES a=b ...] [AS_WRITTEN]): SOURCE.comp, compiled with the defines, becomes
 #   extern const vkbert::Shader vkbert::shaders::NAME   (declared by VKBERT_DECLARE_SHADER(NAME), runtime/kernels.hpp)
+# AS_WRITTEN: neither optimized nor validated, for SPIR-V that SPIRV-Tools do not know.
 function(vkbert_shader target name source)
-  cmake_parse_arguments(arg "" "ENVIRONMENT" "DEFINES" ${ARGN})
+  cmake_parse_arguments(arg "AS_WRITTEN" "ENVIRONMENT" "DEFINES" ${ARGN})
   if(NOT arg_ENVIRONMENT)
     set(arg_ENVIRONMENT vulkan1.1)
   endif()
@@ -38,15 +39,18 @@ function(vkbert_shader target name source)
   set(spv ${CMAKE_CURRENT_BINARY_DIR}/${name}.spv)
   set(unit ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
   set(validate "")
-  if(VKBERT_SPIRV_VAL)
+  set(optimize -O)
+  if(arg_AS_WRITTEN)
+    set(optimize -O0)
+  elseif(VKBERT_SPIRV_VAL)
     set(validate COMMAND ${VKBERT_SPIRV_VAL} --target-env ${arg_ENVIRONMENT} ${spv})
   endif()
   add_custom_command(
     OUTPUT ${words} ${spv}
-    COMMAND ${VKBERT_GLSLC} -O --target-env=${arg_ENVIRONMENT} -I${PROJECT_SOURCE_DIR} ${arg_DEFINES} -MD -MF ${spv}.d -MT ${words}
+    COMMAND ${VKBERT_GLSLC} ${optimize} --target-env=${arg_ENVIRONMENT} -I${PROJECT_SOURCE_DIR} ${arg_DEFINES} -MD -MF ${spv}.d -MT ${words}
             -o ${spv} ${CMAKE_CURRENT_SOURCE_DIR}/${source}
     ${validate}
-    COMMAND ${VKBERT_GLSLC} -O --target-env=${arg_ENVIRONMENT} -I${PROJECT_SOURCE_DIR} ${arg_DEFINES} -mfmt=num
+    COMMAND ${VKBERT_GLSLC} ${optimize} --target-env=${arg_ENVIRONMENT} -I${PROJECT_SOURCE_DIR} ${arg_DEFINES} -mfmt=num
             -o ${words} ${CMAKE_CURRENT_SOURCE_DIR}/${source}
     DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source}
     DEPFILE ${spv}.d

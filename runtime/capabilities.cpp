@@ -177,6 +177,8 @@ void Query::features() {
     matrix.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
     VkPhysicalDeviceCooperativeMatrix2FeaturesNV matrix2{};
     matrix2.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV;
+    VkPhysicalDeviceShaderMixedFloatDotProductFeaturesVALVE dot{};
+    dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_MIXED_FLOAT_DOT_PRODUCT_FEATURES_VALVE;
     VkPhysicalDeviceVulkanMemoryModelFeatures memory_model{};
     memory_model.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
     void* chain = nullptr;
@@ -193,6 +195,7 @@ void Query::features() {
     link(has(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME), executable);
     link(has(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME), matrix);
     link(has(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME), matrix2);
+    link(has(VK_VALVE_SHADER_MIXED_FLOAT_DOT_PRODUCT_EXTENSION_NAME), dot);
     link(has(VK_API_VERSION_1_2, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME), memory_model);
     features.pNext = chain;
     f.vkGetPhysicalDeviceFeatures2(device, &features);
@@ -208,6 +211,7 @@ void Query::features() {
     c.cooperative_matrix = matrix.cooperativeMatrix && memory_model.vulkanMemoryModel && c.fp16_arithmetic;
     c.matrix_per_element = c.cooperative_matrix && matrix2.cooperativeMatrixPerElementOperations &&
                            c.api_version >= VK_API_VERSION_1_3;
+    c.mixed_dot_product = dot.shaderMixedFloatDotProductFloat16AccFloat32 && c.fp16_arithmetic;
     c.memory_budget = has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 }
 

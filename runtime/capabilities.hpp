@@ -49,6 +49,7 @@ struct Capabilities {
     bool buffer_device_address = false, int64 = false;
     bool storage_16bit = false, fp16_arithmetic = false;
     bool mixed_sign_dot_product = false;  // packed signed x unsigned bytes, accelerated
+    bool mixed_dot_product = false;       // two products of fp16 added to an fp32 sum, in one instruction
     bool timeline_semaphore = false, memory_budget = false, pipeline_statistics = false;
     bool cooperative_matrix = false;
     bool matrix_per_element = false;  // functions of each element of a cooperative matrix, in SPIR-V 1.6
@@ -59,7 +60,8 @@ struct Capabilities {
     // facts about the driver that no Vulkan query tells; set by runtime/workarounds.cpp alone, each with its
     // reason
     bool scalar_pointer_loads =
-        false;  // loads at addresses uniform over the workgroup become one scalar load
+        false;                      // loads at addresses uniform over the workgroup become one scalar load
+    bool loops_take_turns = false;  // what a loop itself needs takes turns with its products
     bool texel_kernels_broken = false;
     bool fast_buffer_loads = false;  // a CPU driver's, of consecutive lanes: no slower than texels
     bool cooperative_matrix_broken = false;

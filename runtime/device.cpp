@@ -54,6 +54,7 @@ struct FeatureChain {
     VkPhysicalDeviceMaintenance4Features maintenance4{};
     VkPhysicalDeviceVulkanMemoryModelFeatures memory_model{};
     VkPhysicalDeviceShaderFloat16Int8Features float16{};
+    VkPhysicalDeviceShaderMixedFloatDotProductFeaturesVALVE dot{};
     std::vector<const char*> extensions;
 
     explicit FeatureChain(const Capabilities& c) {
@@ -85,13 +86,16 @@ struct FeatureChain {
         memory_model.vulkanMemoryModel = VK_TRUE;
         float16.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES;
         float16.shaderFloat16 = VK_TRUE;
+        dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_MIXED_FLOAT_DOT_PRODUCT_FEATURES_VALVE;
+        dot.shaderMixedFloatDotProductFloat16AccFloat32 = VK_TRUE;
         const bool matrices = c.cooperative_matrix && !c.cooperative_matrix_broken,
                    core_1_2 = c.api_version >= VK_API_VERSION_1_2;
         link(matrices, matrix, false, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
         link(matrices && c.matrix_per_element, matrix2, false, VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
         link(matrices && c.matrix_per_element, maintenance4, true, VK_KHR_MAINTENANCE_4_EXTENSION_NAME);
         link(matrices, memory_model, core_1_2, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
-        link(matrices, float16, core_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
+        link(c.mixed_dot_product, dot, false, VK_VALVE_SHADER_MIXED_FLOAT_DOT_PRODUCT_EXTENSION_NAME);
+        link(c.fp16_arithmetic, float16, core_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
         link(c.pipeline_statistics, executable, false, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     }
     FeatureChain(const FeatureChain&) = delete;
@@ -136,8 +140,8 @@ void restrict_to_enabled(Capabilities& c, const AdoptedDevice& adopted) {
     c.subgroup_size_control = c.subgroup_size_control && control;
     c.full_subgroups = c.full_subgroups && full;
     c.timeline_semaphore = c.timeline_semaphore && timeline;
-    c.pipeline_statistics = c.cooperative_matrix = c.matrix_per_element = c.storage_16bit =
-        c.fp16_arithmetic = false;
+    c.pipeline_statistics = c.cooperative_matrix = c.matrix_per_element = c.mixed_dot_product =
+        c.storage_16bit = c.fp16_arithmetic = false;
 }
 
 }  // namespace

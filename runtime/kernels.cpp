@@ -37,6 +37,8 @@ static std::string missing(const Capabilities& c, const Requirements& r) {
     if (r.buffer_device_address && !c.int64) return "needs 64-bit integers";
     if (r.scalar_pointer_loads && !c.scalar_pointer_loads) return "needs scalar loads at uniform addresses";
     if (r.texel_buffers && c.texel_kernels_broken) return "needs texel buffers, which this driver gets wrong";
+    if (r.fp16_arithmetic && !c.fp16_arithmetic) return "needs fp16 arithmetic";
+    if (r.mixed_dot_product && !c.mixed_dot_product) return "needs dot products of fp16 with fp32 sums";
     if (r.matrix_per_element && !c.matrix_per_element) return "needs functions of matrix elements";
     return missing(c, r.matrix);
 }

@@ -49,6 +49,8 @@ struct Requirements {
     bool buffer_device_address = false;  // with 64-bit integers
     bool scalar_pointer_loads = false;   // see Capabilities
     bool texel_buffers = false;
+    bool fp16_arithmetic = false;
+    bool mixed_dot_product = false;  // see Capabilities
     bool cpu_only = false;  // shaped for CPU drivers; wrong choice, though not wrong results, elsewhere
     MatrixShape matrix{};
     bool matrix_per_element = false;  // see Capabilities

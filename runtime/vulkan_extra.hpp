@@ -62,5 +62,22 @@ struct VkPhysicalDeviceCooperativeMatrix2FeaturesNV {
 };
 #endif
 
+#ifndef VK_VALVE_shader_mixed_float_dot_product
+#define VK_VALVE_shader_mixed_float_dot_product 1
+#define VK_VALVE_SHADER_MIXED_FLOAT_DOT_PRODUCT_EXTENSION_NAME "VK_VALVE_shader_mixed_float_dot_product"
+
+constexpr VkStructureType VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_MIXED_FLOAT_DOT_PRODUCT_FEATURES_VALVE =
+    VkStructureType(1000673000);
+
+struct VkPhysicalDeviceShaderMixedFloatDotProductFeaturesVALVE {
+    VkStructureType sType;
+    void* pNext;
+    VkBool32 shaderMixedFloatDotProductFloat16AccFloat32;
+    VkBool32 shaderMixedFloatDotProductFloat16AccFloat16;
+    VkBool32 shaderMixedFloatDotProductBFloat16Acc;
+    VkBool32 shaderMixedFloatDotProductFloat8AccFloat32;
+};
+#endif
+
 // Of a later extension, absent from many headers that have VK_KHR_cooperative_matrix.
 constexpr int32_t vkbert_component_type_bfloat16 = 1000141000;

@@ -17,7 +17,7 @@ enum Driver : uint32_t {
     panvk = 20,
     honeykrisp = 26,
 };
-constexpr uint32_t amd = 0x1002, intel = 0x8086;
+constexpr uint32_t amd = 0x1002, intel = 0x8086, nvidia = 0x10DE;
 
 /// Major version in "Mesa 26.1.6 (LLVM 19.1.7)"; 0 when the text has another form.
 uint32_t mesa_major(std::string_view info) {
@@ -106,6 +106,12 @@ constexpr Workaround all[] = {
      "Old Adreno drivers that lack 16-bit storage compute fp16 wrongly (seen by ncnn).",
      [](const Capabilities& c) { return c.driver_id == qualcomm && !c.storage_16bit; },
      [](Capabilities& c) { c.fp16_arithmetic = false; }},
+    {"nvidia-loops",
+     "NVIDIA's GPUs issue one instruction a cycle to as many lanes as multiply since Ampere, and NVK of Mesa "
+     "26.1.6 leaves "
+     "the matmul's inner loop rolled: what the loop itself needs costs as much as products (tools/lab).",
+     [](const Capabilities& c) { return c.vendor_id == nvidia; },
+     [](Capabilities& c) { c.loops_take_turns = true; }},
     {"mali-registers",
      "Mali GPUs since Bifrost give a thread 64 registers, and no Vulkan query says so: PanVK of Mesa 25.0.7 "
      "(tools/lab) spills "

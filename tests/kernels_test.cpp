@@ -35,6 +35,7 @@ Capabilities capable() {
     c.cooperative_matrix = c.matrix_per_element = true;
     c.cooperative_matrix_shapes = {{16, 16, 16, "fp16", "fp16", "fp16", "fp16"},
                                    {16, 16, 16, "fp16", "fp16", "fp32", "fp32"}};
+    c.fp16_arithmetic = c.mixed_dot_product = true;
     c.scalar_pointer_loads = true;
     return c;
 }
@@ -48,6 +49,7 @@ Requirements everything() {
     r.buffer_device_address = r.scalar_pointer_loads = r.texel_buffers = true;
     r.matrix = {16, 16, 16};
     r.matrix_per_element = true;
+    r.fp16_arithmetic = r.mixed_dot_product = true;
     r.cpu_only = true;
     return r;
 }
@@ -110,6 +112,8 @@ TEST(Satisfies, EveryRequirementIsAskedFor) {
         {"needs scalar loads at uniform addresses", [](Capabilities& c) { c.scalar_pointer_loads = false; }},
         {"needs texel buffers, which this driver gets wrong",
          [](Capabilities& c) { c.texel_kernels_broken = true; }},
+        {"needs fp16 arithmetic", [](Capabilities& c) { c.fp16_arithmetic = false; }},
+        {"needs dot products of fp16 with fp32 sums", [](Capabilities& c) { c.mixed_dot_product = false; }},
         {"needs functions of matrix elements", [](Capabilities& c) { c.matrix_per_element = false; }},
         {"needs cooperative matrices", [](Capabilities& c) { c.cooperative_matrix = false; }},
         {"needs cooperative matrices, which this driver gets wrong",
@@ -295,12 +299,39 @@ TEST(ChooseMatmul, TakesLargeTilesWhereTheyFillTheDevice) {
     }
 }
 
+TEST(ChooseMatmul, TakesDotProductsAndUnrolledLoopsWhereTheyPay) {
+    ops::MatmulProblem problem{.m = 1024, .n = 2304, .k = 768, .a_pitch = 768, .b_pitch = 768};
+    Capabilities c = capable();
+    c.cooperative_matrix = false;
+    c.max_storage_buffers = 16;
+    EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_128");
+    problem.type = Type::fp16;
+    EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_128_dot");
+    problem.n = 768;
+    EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64_8_dot");
+    problem.m = 64;
+    EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_32");
+    problem.m = 1024;
+    c.mixed_dot_product = false;
+    EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64_8") << "pairs are for Tuning to choose";
+    c.subgroup_size = 64;
+    EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64_8_both");
+    c.loops_take_turns = true;
+    for (const Type type : {Type::fp32, Type::fp16}) {
+        problem.type = type;
+        problem.n = 2304;
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_128");
+        problem.n = 768;
+        EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64_8_unrolled");
+    }
+}
+
 TEST(ChooseMatmul, TakesSmallTilesWhereRegistersAreFew) {
     ops::MatmulProblem problem{.m = 1024, .n = 768, .k = 768, .a_pitch = 768, .b_pitch = 768};
     for (const Type type : {Type::fp32, Type::fp16}) {
         problem.type = type;
         Capabilities c = capable();
-        c.cooperative_matrix = false;
+        c.cooperative_matrix = c.mixed_dot_product = false;
         c.device_class = DeviceClass::integrated;
         c.max_storage_buffers = 16;
         EXPECT_EQ(ops::choose_matmul(c, {}, problem).name, "tiled_64_8");

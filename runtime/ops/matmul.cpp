@@ -39,6 +39,25 @@ uint32_t parts_of_k(const MatmulTile& shape, const Capabilities& capabilities, c
         1));
 }
 
+/// Whether the device has what a tiled variant is peculiar for.
+bool suits_loop(MatmulTile::Loop loop, const Capabilities& capabilities) {
+    using enum MatmulTile::Loop;
+    switch (loop) {
+        case pairs:  // for Tuning to choose
+            return false;
+        case unrolled:
+            return capabilities.loops_take_turns;
+        case both:
+            // Where a workgroup is one subgroup, it brings the blocks of A and then those of B. Twice the
+            // shared memory halves Intel's subgroups in flight, and Adreno's registers allow a third fewer.
+            return capabilities.subgroup_size >= 64 && capabilities.device_class == DeviceClass::discrete;
+        case plain:
+        case dot:
+            return true;
+    }
+    return false;
+}
+
 /// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
 /// over.
 bool suits(const MatmulTile& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
@@ -52,6 +71,7 @@ bool suits(const MatmulTile& shape, const Capabilities& capabilities, const Matm
                             tiles_of(shape, problem) * parts_of_k(shape, capabilities, problem) >= 96);
         case Algorithm::tiled: {
             if (cpu) return false;  // barriers cost more than they bring there
+            if (!suits_loop(shape.loop, capabilities)) return false;
             if (shape.rows == 32) return true;
             // 64 results an invocation need half of the shared memory's reads, but leave few subgroups: only
             // where tiles enough remain to fill the device.

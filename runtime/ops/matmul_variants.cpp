@@ -12,6 +12,8 @@ VKBERT_DECLARE_SHADER(matmul_tiled_4_fp32)
 VKBERT_DECLARE_SHADER(matmul_tiled_4_fp16)
 VKBERT_DECLARE_SHADER(matmul_tiled_8_fp32)
 VKBERT_DECLARE_SHADER(matmul_tiled_8_fp16)
+VKBERT_DECLARE_SHADER(matmul_tiled_pairs)
+VKBERT_DECLARE_SHADER(matmul_tiled_dot)
 VKBERT_DECLARE_SHADER(matmul_texel_16_fp32)
 VKBERT_DECLARE_SHADER(matmul_texel_16_fp16)
 VKBERT_DECLARE_SHADER(matmul_texel_4_fp32)
@@ -46,17 +48,31 @@ void add_plain(Variants& variants, const Shader& shader) {
     variants.tiles.push_back({Algorithm::plain, 4, 4 * invocations});
 }
 
-/// tile x tile of C a workgroup, side x side an invocation, steps of bk (shaders/matmul_tiled.comp).
-void add_tiled(Variants& variants, const Shader& shader, std::string_view name, uint32_t tile, uint32_t side,
-               uint32_t bk, uint32_t registers) {
-    const uint32_t invocations = tile / side * (tile / side);
-    Kernel kernel{"matmul", name, &shader, {}, {invocations, tile, tile, bk}, of_gpus};
+/// How shaders/matmul_tiled.comp cuts C: tile x tile a workgroup, side x side an invocation, steps of bk.
+struct TiledTiles {
+    const Shader* shader;
+    uint32_t tile, side, bk, registers;
+    MatmulTile::Loop loop = MatmulTile::Loop::plain;
+};
+
+void add_tiled(Variants& variants, std::string_view name, const TiledTiles& t) {
+    using enum MatmulTile::Loop;
+    const uint32_t invocations = t.tile / t.side * (t.tile / t.side);
+    const bool in_pairs = t.loop == pairs || t.loop == dot;
+    Kernel kernel{
+        "matmul", name, t.shader, {}, {invocations, t.tile, t.tile, t.bk, t.loop == unrolled ? 4u : 1u},
+        of_gpus};
     kernel.requirements.invocations = invocations;
-    kernel.requirements.shared_memory = 2 * bk * (tile / 4 + 1) * 16;
-    kernel.requirements.registers = registers;
+    kernel.requirements.shared_memory = 2 * (in_pairs ? t.bk / 2 : t.bk) * (t.tile / 4 + 1) * 16;
+    kernel.requirements.registers = t.registers;
+    kernel.requirements.fp16_arithmetic = in_pairs;
+    kernel.requirements.mixed_dot_product = t.loop == dot;
     variants.kernels.push_back(std::move(kernel));
-    variants.tiles.push_back(
-        {.algorithm = Algorithm::tiled, .rows = tile, .columns = tile, .invocations = invocations});
+    variants.tiles.push_back({.algorithm = Algorithm::tiled,
+                              .rows = t.tile,
+                              .columns = t.tile,
+                              .invocations = invocations,
+                              .loop = t.loop});
 }
 
 #ifdef VKBERT_COOPERATIVE_MATRIX
@@ -160,6 +176,27 @@ void add_texel(Variants& variants, const Shader& shader, std::string_view name, 
     variants.tiles.push_back({Algorithm::texel, rows, 4 * invocations});
 }
 
+/// The last numbers are bounds from what compilers tell (tools/lab/COMPILERS.md): tiled_64 spills with 64
+/// registers, where tiled_32, whose inner loop is short enough to be unrolled, does not. 8 x 8 results an
+/// invocation are kept in 112 to 120; unrolled, where it brings a block of both operands, in 136.
+void add_all_tiled(Variants& variants, bool half) {
+    using enum MatmulTile::Loop;
+    const Shader* side_8 = half ? &shaders::matmul_tiled_8_fp16 : &shaders::matmul_tiled_8_fp32;
+    const Shader* side_4 = half ? &shaders::matmul_tiled_4_fp16 : &shaders::matmul_tiled_4_fp32;
+    if (half) {
+        add_tiled(variants, "tiled_128_dot", {&shaders::matmul_tiled_dot, 128, 8, 16, 128, dot});
+        add_tiled(variants, "tiled_64_8_dot", {&shaders::matmul_tiled_dot, 64, 8, 16, 128, dot});
+        add_tiled(variants, "tiled_128_pairs", {&shaders::matmul_tiled_pairs, 128, 8, 16, 128, pairs});
+        add_tiled(variants, "tiled_64_8_pairs", {&shaders::matmul_tiled_pairs, 64, 8, 16, 128, pairs});
+    }
+    add_tiled(variants, "tiled_128", {side_8, 128, 8, 16, 128});
+    add_tiled(variants, "tiled_64_8_unrolled", {side_8, 64, 8, 16, 136, unrolled});
+    if (half) add_tiled(variants, "tiled_64_8_both", {side_8, 64, 8, 16, 128, both});
+    add_tiled(variants, "tiled_64_8", {side_8, 64, 8, 8, 128});
+    add_tiled(variants, "tiled_64", {side_4, 64, 4, 32, 72});
+    add_tiled(variants, "tiled_32", {side_4, 32, 4, 16, 64});
+}
+
 Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
@@ -177,15 +214,7 @@ Variants make_variants(Type type) {
     // Of fp16, texels are 1.2 to 2 times as fast at MiniLM's shapes (`vkbert bench matmul --precision fp16`,
     // -dx, -dw; Mesa 26.1, 8 lanes). With 16 lanes there are addresses alone.
     if (half) add_pointers();
-    const Shader& side_8 = half ? shaders::matmul_tiled_8_fp16 : shaders::matmul_tiled_8_fp32;
-    const Shader& side_4 = half ? shaders::matmul_tiled_4_fp16 : shaders::matmul_tiled_4_fp32;
-    // The last numbers are bounds from what compilers tell (tools/lab/COMPILERS.md): tiled_64 spills with 64
-    // registers, where tiled_32, whose inner loop is short enough to be unrolled, does not. 8 x 8 results an
-    // invocation are kept in 112 to 120.
-    add_tiled(variants, side_8, "tiled_128", 128, 8, 16, 128);
-    add_tiled(variants, side_8, "tiled_64_8", 64, 8, 8, 128);
-    add_tiled(variants, side_4, "tiled_64", 64, 4, 32, 72);
-    add_tiled(variants, side_4, "tiled_32", 32, 4, 16, 64);
+    add_all_tiled(variants, half);
     add_plain(variants, half ? shaders::matmul_plain_fp16 : shaders::matmul_plain_fp32);
     return variants;
 }

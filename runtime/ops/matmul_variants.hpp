@@ -18,6 +18,8 @@ struct MatmulTile {
     uint32_t rows_at_a_time = rows;
     bool per_element = false;  // the epilogue is in registers where the tile lies wholly inside C
     uint32_t invocations = 0;  // of a workgroup, of tiled
+    /// Of tiled, what is peculiar: both operands from each invocation, and the inner loop.
+    enum class Loop : uint8_t { plain, both, unrolled, pairs, dot } loop = Loop::plain;
 
     /// Whether its epilogue has four neighbouring columns, of which one call of Philox decides.
     constexpr bool drops() const { return algorithm != Algorithm::held && algorithm != Algorithm::pointer; }

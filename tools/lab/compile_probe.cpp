@@ -85,6 +85,12 @@ void Probe::add(const Case& use, const Dispatch& dispatch, bool chosen) {
     }
 }
 
+/// PanVK takes minutes over variants that need more than twice the registers there are, and they are never
+/// chosen.
+static bool can_compile(const Capabilities& c, const Kernel& kernel) {
+    return satisfies(c, kernel) && (c.registers == 0 || kernel.requirements.registers <= 2 * c.registers);
+}
+
 /// The chosen variant first, then every other that can be forced.
 void Probe::run(const Case& use) {
     const Capabilities& capabilities = device.capabilities();
@@ -104,7 +110,7 @@ void Probe::run(const Case& use) {
         if (table.op != use.op) continue;
         for (const Kernel& kernel : table.kernels) {
             const bool wanted = cpu_variants || !kernel.requirements.cpu_only;
-            if (!wanted || !satisfies(capabilities, kernel) || !names.insert(kernel.name).second) continue;
+            if (!wanted || !can_compile(capabilities, kernel) || !names.insert(kernel.name).second) continue;
             try {
                 Plan plan(capabilities, {{use.op, std::string(kernel.name)}});
                 use.build(plan);
@@ -136,7 +142,7 @@ size_t Probe::left_out() const {
     size_t count = 0;
     for (const ops::KernelTable& table : ops::all_kernels())
         for (const Kernel& kernel : table.kernels) {
-            if (compiled.count(&kernel) || !satisfies(device.capabilities(), kernel)) continue;
+            if (compiled.count(&kernel) || !can_compile(device.capabilities(), kernel)) continue;
             if (kernel.requirements.cpu_only && !cpu_variants) continue;
             count++;
             fmt::print(stderr, "{} {}: no case uses it\n", kernel.op, kernel.name);
