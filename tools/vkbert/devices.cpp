@@ -58,7 +58,7 @@ static void write_features(JsonLine& line, const Capabilities& c) {
     line.key("features").begin_object();
     line.field("buffer_device_address", c.buffer_device_address).field("int64", c.int64);
     line.field("storage_16bit", c.storage_16bit).field("fp16_arithmetic", c.fp16_arithmetic);
-    line.field("matrix_per_element", c.matrix_per_element);
+    line.field("matrix_per_element", c.matrix_per_element).field("mixed_dot_product", c.mixed_dot_product);
     line.field("timeline_semaphore", c.timeline_semaphore).field("memory_budget", c.memory_budget);
     line.field("timestamps", c.timestamp_bits != 0).end_object();
     line.key("cooperative_matrix").begin_array();
@@ -173,8 +173,9 @@ static std::string device_text(const Capabilities& c, size_t index, bool selecte
     text += fmt::format("  subgroup {} ({} to {}){}{}\n", c.subgroup_size, c.min_subgroup_size,
                         c.max_subgroup_size, c.subgroup_arithmetic ? ", arithmetic" : "",
                         c.subgroup_shuffle ? ", shuffle" : "");
-    text += fmt::format("  types    fp32{}{}\n", c.storage_16bit ? ", fp16 storage" : "",
-                        c.fp16_arithmetic ? ", fp16 arithmetic" : "");
+    text += fmt::format("  types    fp32{}{}{}\n", c.storage_16bit ? ", fp16 storage" : "",
+                        c.fp16_arithmetic ? ", fp16 arithmetic" : "",
+                        c.mixed_dot_product ? ", dot products of fp16" : "");
     text += "  matrix   ";
     for (const CooperativeMatrixShape& shape : c.cooperative_matrix_shapes)
         text += fmt::format("{}x{}x{} {}*{}+{} ", shape.m, shape.n, shape.k, shape.a, shape.b, shape.c);
