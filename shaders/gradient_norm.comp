@@ -1,5 +1,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 // partials[first_partial + b] = sum of the squares of block b of a gradient divided by the loss scale; the bits of
 // infinity when an element is not finite, told by its exponent, because drivers may assume NaN and infinity away.
 #include "shaders/common.glsl"
@@ -12,22 +13,30 @@ layout(std430, binding = 2) readonly buffer Scalars { TrainingScalars scalars; }
 layout(std430, binding = 3) writeonly buffer Partials { uint partials[]; };  // bits of fp32
 layout(push_constant) uniform Push { GradientNormPush p; };
 
-const uint EXPONENT = 0x7f800000u;
+const uint EXPONENT = 0x7f800000u, AT_A_TIME = 4;
+
+vec4 squares = vec4(0);
+uvec4 exponents = uvec4(0);  // the largest
+
+void add(uvec4 bits, float scale) {
+    const vec4 g = uintBitsToFloat(bits) * scale;
+    squares += g * g;
+    exponents = max(exponents, bits & uvec4(EXPONENT));
+}
 
 void main() {
     const float scale = 1.0 / scalars.loss_scale;
     const uint first = gl_WorkGroupID.x * p.block4;
     const uint end = min(first + p.block4, p.elements4);
-    float squares = 0;
-    bool finite = true;
-    for (uint i = first + gl_LocalInvocationID.x; i < end; i += LOCAL_SIZE) {
-        const uvec4 bits = gradient[i];
-        finite = finite && all(notEqual(bits & uvec4(EXPONENT), uvec4(EXPONENT)));
-        const vec4 g = uintBitsToFloat(bits) * scale;
-        squares += dot(g, g);
+    uint i = first + gl_LocalInvocationID.x;
+    for (; i + (AT_A_TIME - 1) * LOCAL_SIZE < end; i += AT_A_TIME * LOCAL_SIZE) {
+        uvec4 bits[AT_A_TIME];
+        [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) bits[j] = gradient[i + j * LOCAL_SIZE];
+        [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) add(bits[j], scale);
     }
-    squares = workgroup_add(squares);
-    const uint overflow = workgroup_max(finite ? 0u : 1u);
+    for (; i < end; i += LOCAL_SIZE) add(gradient[i], scale);
+    const float sum = workgroup_add((squares.x + squares.y) + (squares.z + squares.w));
+    const uint exponent = workgroup_max(max(max(exponents.x, exponents.y), max(exponents.z, exponents.w)));
     if (gl_LocalInvocationID.x == 0u)
-        partials[p.first_partial + gl_WorkGroupID.x] = overflow != 0u ? EXPONENT : floatBitsToUint(squares);
+        partials[p.first_partial + gl_WorkGroupID.x] = exponent == EXPONENT ? EXPONENT : floatBitsToUint(sum);
 }

@@ -7,7 +7,7 @@
 #define VKBERT_ROW_STEPS_GLSL
 
 #ifdef REDUCE_ONE_SUBGROUP
-const bool KEEPS_ROW = STEPS <= 32;
+const bool KEEPS_ROW = STEPS <= 48;
 #else
 const bool KEEPS_ROW = true;
 #endif
