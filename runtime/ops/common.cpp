@@ -90,6 +90,27 @@ std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& t
              .bindings = buffers}};
 }
 
+std::vector<Kernel> texel_and_plain_kernels_in_steps(std::string_view op, const Shader& texel_shader,
+                                                     const std::vector<uint32_t>& texel_constants,
+                                                     const Shader& plain_shader,
+                                                     const std::vector<uint32_t>& plain_constants,
+                                                     const std::vector<BindingKind>& texel_bindings) {
+    const std::vector<Kernel> all = texel_and_plain_kernels(op, texel_shader, texel_constants, plain_shader,
+                                                            plain_constants, texel_bindings);
+    std::vector<Kernel> kernels{all[0]};
+    constexpr std::pair<uint32_t, std::string_view> widths[] = {
+        {16, "buffers16"}, {8, "buffers8"}, {4, "buffers4"}};
+    for (const auto& [lanes, name] : widths) {
+        Kernel kernel = all[1];
+        kernel.name = name;
+        kernel.requirements.invocations = kernel.requirements.min_subgroup_size = lanes;
+        kernel.constants = {lanes, texel_constants[0] * texel_constants[1] / lanes};
+        kernels.push_back(std::move(kernel));
+    }
+    kernels.push_back(all[2]);
+    return kernels;
+}
+
 const Kernel* forced_of_type(std::span<const Kernel> (*kernels)(Type), Type type,
                              const Capabilities& capabilities, const KernelChoices& choices) {
     const auto choice = choices.find(kernels(type).front().op);

@@ -44,6 +44,14 @@ std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& t
                                             const Shader& plain_shader,
                                             const std::vector<uint32_t>& plain_constants,
                                             const std::vector<BindingKind>& texel_bindings);
+/// The same of an op that takes a row in steps, the second of its constants, with `buffers16`, `buffers8` and
+/// `buffers4` instead of `buffers`: a workgroup is one subgroup of a CPU driver and takes as many in all as
+/// `texel` does.
+std::vector<Kernel> texel_and_plain_kernels_in_steps(std::string_view op, const Shader& texel_shader,
+                                                     const std::vector<uint32_t>& texel_constants,
+                                                     const Shader& plain_shader,
+                                                     const std::vector<uint32_t>& plain_constants,
+                                                     const std::vector<BindingKind>& texel_bindings);
 /// forced_kernel() of an op whose table depends on the type of its operands; nullptr where only the other
 /// type has a variant of that name, since in a pass with both it is the other's dispatches that are meant.
 const Kernel* forced_of_type(std::span<const Kernel> (*kernels)(Type), Type type, const Capabilities&,

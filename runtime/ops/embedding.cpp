@@ -17,9 +17,9 @@ static constexpr uint32_t embedding_invocations = 64;
 std::span<const Kernel> embedding_forward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const Shader& shader, const Shader& texel_shader) {
-        return texel_and_plain_kernels("embedding_forward", texel_shader, {16, 48}, shader,
-                                       {embedding_invocations, 1},
-                                       {storage, storage, storage, storage, texel, texel, texel, storage});
+        return texel_and_plain_kernels_in_steps(
+            "embedding_forward", texel_shader, {16, 48}, shader, {embedding_invocations, 1},
+            {storage, storage, storage, storage, texel, texel, texel, storage});
     };
     static const std::vector<Kernel> fp32 =
         make(shaders::embedding_forward_fp32, shaders::embedding_forward_texel_fp32);

@@ -55,9 +55,9 @@ uint32_t max_embedding_sums(uint32_t tokens) {
 std::span<const Kernel> embedding_backward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const Shader& shader, const Shader& texel_shader) {
-        return texel_and_plain_kernels("embedding_backward", texel_shader, {8, 96}, shader,
-                                       {embedding_invocations, 1},
-                                       {storage, texel, storage, storage, storage, storage});
+        return texel_and_plain_kernels_in_steps("embedding_backward", texel_shader, {8, 96}, shader,
+                                                {embedding_invocations, 1},
+                                                {storage, texel, storage, storage, storage, storage});
     };
     static const std::vector<Kernel> fp32 =
         make(shaders::embedding_backward_fp32, shaders::embedding_backward_texel_fp32);
