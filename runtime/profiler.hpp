@@ -62,7 +62,7 @@ class CopyTimer {
     std::unique_ptr<Copy> best_;  // of the ways to copy
 };
 
-/// The fastest of a few runs of CopyTimer. Takes some 100 ms.
+/// The fastest of a few runs of CopyTimer.
 double measure_copy_bandwidth(Device& device);
 
 /// fp32 operations a second (a multiply-add is two) in registers. Takes some 200 ms.

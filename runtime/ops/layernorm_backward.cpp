@@ -84,9 +84,8 @@ static Tensor append_columns(Plan& plan, const std::string& label, const Tensor&
     dispatch.constants = {x.columns / 4, block_rows};
     dispatch.bindings = {{plan.counts()}, {d_y}, {x}, {mean}, {rstd}, {partials, Access::write}};
     dispatch.kernel = &choose_fitting(plan, layernorm_backward_columns_kernels(x.type), dispatch.bindings);
-    dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, x.columns / 4,
-                                                   part_columns(x) / 4, block_rows, d_y.pitch / 4,
-                                                   x.pitch / 4});
+    dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, part_columns(x) / 4,
+                                                   d_y.pitch / 4, x.pitch / 4});
     dispatch.groups = {Groups{x.columns / 4, dispatch.kernel->constants[0]}, Groups{blocks}, Groups{}};
     dispatch.work = row_work(x, 5, 2);
     plan.append(std::move(dispatch));
