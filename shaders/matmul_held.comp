@@ -50,7 +50,7 @@ void main() {
     for (uint begin = 0; begin < whole; begin += HELD) {
         vec4 held[HELD / 4];
         const uint from = readable(begin, HELD);
-        Elements4 y = B_ALONG_AT(b_row, from);
+        Gathered4 y = B_ALONG_AT(b_row, from);
         Words z = B_ACROSS_AT(b_row, from);
         [[unroll]] for (uint u = 0; u < HELD / 4; u++) {
             LOAD_B(t, u, y, z, b_row)
