@@ -14,6 +14,7 @@ namespace vkbert {
 
 VKBERT_DECLARE_SHADER(copy_peak)
 VKBERT_DECLARE_SHADER(copy_peak_texel)
+VKBERT_DECLARE_SHADER(copy_peak_wide)
 VKBERT_DECLARE_SHADER(fma_peak)
 
 namespace vkbert {
@@ -126,6 +127,7 @@ CopyTimer::CopyTimer(Device& device) : pipelines_(std::make_unique<PipelineCache
     for (const uint32_t invocations : sizes) {
         consider("storage", shaders::copy_peak, storage, invocations);
         if (cpu && !c.texel_kernels_broken) consider("texel", shaders::copy_peak_texel, texel, invocations);
+        if (c.fast_buffer_loads && c.int64) consider("wide", shaders::copy_peak_wide, storage, invocations);
     }
 }
 

@@ -48,6 +48,7 @@ struct Requirements {
     bool subgroup_arithmetic = false, subgroup_shuffle = false, subgroup_quad = false;
     bool buffer_device_address = false;  // with 64-bit integers
     bool scalar_pointer_loads = false;   // see Capabilities
+    bool wide_loads = false;             // 64-bit integers in buffers; for CPU drivers with fast_buffer_loads
     bool texel_buffers = false;
     bool fp16_arithmetic = false;
     bool mixed_dot_product = false;  // see Capabilities

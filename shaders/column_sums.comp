@@ -6,6 +6,7 @@
 #include "shaders/common.glsl"
 #include "shaders/column_sums.h"
 #include "shaders/texel.glsl"
+#include "shaders/touch.glsl"
 
 #ifdef TEXEL
 layout(binding = 1) uniform TEXELS4 input_texels;
@@ -27,8 +28,10 @@ void main() {
     uint row = min(strip * share, rows);
     const uint end = min(row + share, rows);
 
+    const uint first4 = gl_WorkGroupID.x * LOCAL_SIZE, count4 = min(LOCAL_SIZE, (p.columns + 3) / 4 - first4);
     vec4 sum = vec4(0);
     for (; row + 4 <= end; row += 4) {
+        for (uint i = 0; i < 4; i++) { TOUCH(input_data, (row + i) * p.input_pitch4 + first4, count4) }
         const uint at = row * p.input_pitch4 + column4;
         const vec4 x0 = LOAD(at), x1 = LOAD(at + p.input_pitch4), x2 = LOAD(at + 2 * p.input_pitch4),
                    x3 = LOAD(at + 3 * p.input_pitch4);
@@ -36,7 +39,7 @@ void main() {
     }
     for (; row < end; row++) sum += LOAD(row * p.input_pitch4 + column4);
 
-    const uint to = strip * p.output_pitch4 + column4;
+    const uint to = after_touching(strip * p.output_pitch4 + column4);
     if (4 * column4 + 4 <= p.columns) {
         if (p.accumulate != 0u) sum += output4[to];
         output4[to] = sum;

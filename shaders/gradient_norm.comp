@@ -6,9 +6,16 @@
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
 #include "shaders/gradient_norm.h"
+#include "shaders/touch.glsl"
 #include "shaders/training_scalars.h"
 
-layout(std430, binding = 1) readonly buffer Gradient { uvec4 gradient[]; };  // bits of fp32
+#ifdef WIDE
+layout(std430, binding = 1) readonly buffer Gradient { u64vec2 gradient[]; };  // bits of fp32
+#define LOAD_BITS(i) uvec4(unpack32(gradient[i].x), unpack32(gradient[i].y))
+#else
+layout(std430, binding = 1) readonly buffer Gradient { uvec4 gradient[]; };
+#define LOAD_BITS(i) gradient[i]
+#endif
 layout(std430, binding = 2) readonly buffer Scalars { TrainingScalars scalars; };
 layout(std430, binding = 3) writeonly buffer Partials { uint partials[]; };  // bits of fp32
 layout(push_constant) uniform Push { GradientNormPush p; };
@@ -26,17 +33,17 @@ void add(uvec4 bits, float scale) {
 
 void main() {
     const float scale = 1.0 / scalars.loss_scale;
-    const uint first = gl_WorkGroupID.x * p.block4;
-    const uint end = min(first + p.block4, p.elements4);
-    uint i = first + gl_LocalInvocationID.x;
-    for (; i + (AT_A_TIME - 1) * LOCAL_SIZE < end; i += AT_A_TIME * LOCAL_SIZE) {
+    const uint end = min((gl_WorkGroupID.x + 1) * p.block4, p.elements4);
+    uint first = gl_WorkGroupID.x * p.block4;
+    for (; first + AT_A_TIME * LOCAL_SIZE <= end; first += AT_A_TIME * LOCAL_SIZE) {
+        TOUCH(gradient, first, AT_A_TIME * LOCAL_SIZE)
         uvec4 bits[AT_A_TIME];
-        [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) bits[j] = gradient[i + j * LOCAL_SIZE];
+        [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) bits[j] = LOAD_BITS(first + j * LOCAL_SIZE + gl_LocalInvocationID.x);
         [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) add(bits[j], scale);
     }
-    for (; i < end; i += LOCAL_SIZE) add(gradient[i], scale);
+    for (uint i = first + gl_LocalInvocationID.x; i < end; i += LOCAL_SIZE) add(LOAD_BITS(i), scale);
     const float sum = workgroup_add((squares.x + squares.y) + (squares.z + squares.w));
     const uint exponent = workgroup_max(max(max(exponents.x, exponents.y), max(exponents.z, exponents.w)));
     if (gl_LocalInvocationID.x == 0u)
-        partials[p.first_partial + gl_WorkGroupID.x] = exponent == EXPONENT ? EXPONENT : floatBitsToUint(sum);
+        partials[after_touching(p.first_partial + gl_WorkGroupID.x)] = exponent == EXPONENT ? EXPONENT : floatBitsToUint(sum);
 }

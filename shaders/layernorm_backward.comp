@@ -3,7 +3,8 @@
 #extension GL_EXT_control_flow_attributes : require
 // d_x(T,H) = rstd * (g - mean(g) - n * mean(g * n)) + residual for each row, where n = (x - mean) * rstd is the normalized
 // row and g = d_y * gamma. One workgroup a row; may work in place of d_y or of the residual. -DTEXEL reads d_y, x, gamma
-// and the residual as texel buffers.
+// and the residual as texel buffers. A CPU driver's workgroup goes over a block of rows and makes, where it keeps rows, the sums of
+// layernorm_backward_columns.comp as well.
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
 #include "shaders/texel.glsl"
@@ -26,54 +27,92 @@ layout(binding = 6) uniform TEXELS4 residual_texels;
 #else
 layout(std430, binding = 1) readonly buffer OutputGradient { STORED4 d_y_data[]; };
 layout(std430, binding = 2) readonly buffer Input { STORED4 x_data[]; };
-layout(std430, binding = 3) readonly buffer Gamma { vec4 gamma_data[]; };
+layout(std430, binding = 3) readonly buffer Gamma { FLOAT4 gamma_data[]; };
 layout(std430, binding = 6) readonly buffer Residual { STORED4 residual_data[]; };
 #define LOAD_D_Y(i) UNPACK4(d_y_data[i])
 #define LOAD_X(i) UNPACK4(x_data[i])
-#define LOAD_GAMMA(i) gamma_data[i]
+#define LOAD_GAMMA(i) UNPACK_FLOAT4(gamma_data[i])
 #define LOAD_RESIDUAL(i) UNPACK4(residual_data[i])
 #endif
 layout(std430, binding = 4) readonly buffer Mean { float mean_data[]; };
 layout(std430, binding = 5) readonly buffer Rstd { float rstd_data[]; };
 layout(std430, binding = 7) writeonly buffer InputGradient { STORED4 d_x_data[]; };
+#ifdef REDUCE_ONE_SUBGROUP
+layout(std430, binding = 8) writeonly buffer Partials { FLOAT4 partials[]; };
+#endif
 layout(push_constant) uniform Push { LayerNormBackwardPush p; };
 
 #include "shaders/row_steps.glsl"
 
-float mean, rstd;
+uint row;
+float mean, rstd, sum, product;
 vec4 kept_g[KEPT_STEPS], kept_n[KEPT_STEPS];
-float sum = 0, product = 0;
+#ifdef REDUCE_ONE_SUBGROUP
+vec4 held_gamma[HELD_STEPS], d_gamma[HELD_STEPS], d_beta[HELD_STEPS];
+#endif
 
+uint column_of(uint s) { return s * LOCAL_SIZE + gl_LocalInvocationID.x; }
+bool inside(uint s) { return EVEN || column_of(s) < COLUMNS4; }
+
+#ifdef REDUCE_ONE_SUBGROUP
+void hold(uint s) {
+    held_gamma[s] = inside(s) ? LOAD_GAMMA(column_of(s)) : vec4(0);
+    d_gamma[s] = d_beta[s] = vec4(0);
+}
+#endif
 // Step s of this lane, zero past the end of the row.
+vec4 load_d_y(uint s) { return inside(s) ? LOAD_D_Y(row * p.d_y_pitch4 + column_of(s)) : vec4(0); }
 vec4 load_g(uint s) {
-    const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-    return EVEN || column < COLUMNS4 ? LOAD_D_Y(gl_WorkGroupID.x * p.d_y_pitch4 + column) * LOAD_GAMMA(column) : vec4(0);
+    return inside(s) ? LOAD_D_Y(row * p.d_y_pitch4 + column_of(s)) * LOAD_GAMMA(column_of(s)) : vec4(0);
 }
-vec4 load_n(uint s) {
-    const uint column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-    return EVEN || column < COLUMNS4 ? (LOAD_X(gl_WorkGroupID.x * p.x_pitch4 + column) - mean) * rstd : vec4(0);
-}
+vec4 load_n(uint s) { return inside(s) ? (LOAD_X(row * p.x_pitch4 + column_of(s)) - mean) * rstd : vec4(0); }
 
-void keep(uint s) { kept_g[s] = load_g(s), kept_n[s] = load_n(s); }
+void keep(uint s) {
+    kept_n[s] = load_n(s);
+#ifdef REDUCE_ONE_SUBGROUP
+    const vec4 d_y = load_d_y(s);
+    d_gamma[s] += d_y * kept_n[s];
+    d_beta[s] += d_y;
+    kept_g[s] = d_y * held_gamma[s];
+#else
+    kept_g[s] = load_g(s);
+#endif
+}
 void add(uint s) {
     const vec4 g = KEEPS_ROW ? kept_g[s] : load_g(s), n = KEEPS_ROW ? kept_n[s] : load_n(s);
     sum += (g.x + g.y) + (g.z + g.w);
     product += dot(g, n);
 }
 void store(uint s) {
-    const uint row = gl_WorkGroupID.x, column = s * LOCAL_SIZE + gl_LocalInvocationID.x;
-    if (!EVEN && column >= COLUMNS4) return;
+    if (!inside(s)) return;
     const vec4 g = KEEPS_ROW ? kept_g[s] : load_g(s), n = KEEPS_ROW ? kept_n[s] : load_n(s);
     vec4 d_x = (g - sum - n * product) * rstd;
-    if (RESIDUAL != 0u) d_x += LOAD_RESIDUAL(row * p.residual_pitch4 + column);
-    d_x_data[row * p.d_x_pitch4 + column] = PACK4(d_x);
+    if (RESIDUAL != 0u) d_x += LOAD_RESIDUAL(row * p.residual_pitch4 + column_of(s));
+    d_x_data[row * p.d_x_pitch4 + column_of(s)] = PACK4(d_x);
 }
 
-void main() {
-    mean = mean_data[gl_WorkGroupID.x], rstd = rstd_data[gl_WorkGroupID.x];
+void differentiate() {
+    mean = mean_data[row], rstd = rstd_data[row];
+    sum = product = 0;
     if (KEEPS_ROW) FOR_STEPS(keep)
     FOR_STEPS(add)
     sum = workgroup_add(sum) / float(4 * COLUMNS4);
     product = workgroup_add(product) / float(4 * COLUMNS4);
     FOR_STEPS(store)
+}
+
+#ifdef REDUCE_ONE_SUBGROUP
+void store_sums(uint s) {
+    if (!inside(s)) return;
+    const uint target = gl_WorkGroupID.x * 2 * p.part4 + column_of(s);
+    partials[target] = PACK_FLOAT4(d_gamma[s]);
+    partials[target + p.part4] = PACK_FLOAT4(d_beta[s]);
+}
+#endif
+
+void main() {
+    FOR_ROWS(differentiate)
+#ifdef REDUCE_ONE_SUBGROUP
+    if (HOLDS) FOR_STEPS(store_sums)
+#endif
 }

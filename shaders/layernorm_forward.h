@@ -3,6 +3,7 @@
 #define VKBERT_SHADERS_LAYERNORM_FORWARD_H
 struct LayerNormForwardPush {
     uint rows, rows_symbol;
+    uint block_rows;  // of a workgroup, on CPU drivers
     uint input_pitch4, output_pitch4;
     float epsilon;
 };

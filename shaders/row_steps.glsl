@@ -2,14 +2,16 @@
 // to be defined first. Where KEEPS_ROW is true, all in a row, so that an array indexed by s stays in registers.
 //
 // CPU drivers have fast paths for loads and stores that stand in no loop, twice as fast (`vkbert bench layernorm-backward`), but
-// would take seconds to compile a wide row so.
+// would take seconds to compile a wide row so (ops::keeps_row).
 #ifndef VKBERT_ROW_STEPS_GLSL
 #define VKBERT_ROW_STEPS_GLSL
 
-#ifdef REDUCE_ONE_SUBGROUP
-const bool KEEPS_ROW = STEPS <= 48;
-#else
+#ifndef REDUCE_ONE_SUBGROUP
 const bool KEEPS_ROW = true;
+#elif defined(TEXEL) || defined(WIDE)
+layout(constant_id = 3) const bool KEEPS_ROW = true;
+#else
+const bool KEEPS_ROW = false;  // SwiftShader loads faster than it indexes arrays
 #endif
 const uint KEPT_STEPS = KEEPS_ROW ? STEPS : 1;
 
@@ -19,5 +21,21 @@ const uint KEPT_STEPS = KEEPS_ROW ? STEPS : 1;
     } else {                                                  \
         [[dont_unroll]] for (uint s = 0; s < STEPS; s++) f(s); \
     }
+
+// Calls f() for each `row` of the workgroup's: of a CPU driver p.block_rows, for which it holds on its stack, after hold(s) for
+// each step, what all rows have in common.
+#ifdef REDUCE_ONE_SUBGROUP
+const bool HOLDS = KEEPS_ROW;
+#define FOR_ROWS(f)                                                                             \
+    if (HOLDS) FOR_STEPS(hold)                                                                  \
+    const uint end = min((gl_WorkGroupID.x + 1) * p.block_rows, extent(p.rows, p.rows_symbol)); \
+    for (row = gl_WorkGroupID.x * p.block_rows; row < end; row++) f();
+#else
+const bool HOLDS = false;
+#define FOR_ROWS(f)         \
+    row = gl_WorkGroupID.x; \
+    f();
+#endif
+const uint HELD_STEPS = HOLDS ? STEPS : 1;
 
 #endif

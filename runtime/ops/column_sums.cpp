@@ -11,6 +11,8 @@ namespace vkbert {
 
 VKBERT_DECLARE_SHADER(column_sums_fp32)
 VKBERT_DECLARE_SHADER(column_sums_fp16)
+VKBERT_DECLARE_SHADER(column_sums_wide_fp32)
+VKBERT_DECLARE_SHADER(column_sums_wide_fp16)
 VKBERT_DECLARE_SHADER(column_sums_texel_fp32)
 VKBERT_DECLARE_SHADER(column_sums_texel_fp16)
 
@@ -22,10 +24,14 @@ constexpr uint32_t invocations = 64;
 /// many, so that the second pass is short. Up to twice as many rows are summed in one pass.
 constexpr uint32_t rows_per_strip = 32, max_strips = 64;
 
-std::vector<Kernel> make_kernels(const Shader& texel_shader, const Shader& plain_shader) {
+std::vector<Kernel> make_kernels(const Shader& texel_shader, const Shader& plain_shader,
+                                 const Shader& wide_shader) {
     using enum BindingKind;
-    return texel_and_plain_kernels("column_sums", texel_shader, {invocations}, plain_shader, {invocations},
-                                   {storage, texel, storage});
+    std::vector<Kernel> kernels = wide_kernels("column_sums", wide_shader, 3);
+    std::ranges::move(texel_and_plain_kernels("column_sums", texel_shader, {invocations}, plain_shader,
+                                              {invocations}, {storage, texel, storage}),
+                      std::back_inserter(kernels));
+    return kernels;
 }
 
 /// output(strips,N) from input(T,N): one pass.
@@ -38,7 +44,7 @@ void append(Plan& plan, const std::string& label, const Tensor& output, const Te
     dispatch.kernel = &choose_fitting(plan, column_sums_kernels(input.type), dispatch.bindings);
     dispatch.set_push(ColumnSumsPush{input.rows.capacity, input.rows.symbol, output.columns, input.pitch / 4,
                                      output.pitch / 4, strips, uint32_t(accumulate)});
-    dispatch.groups = {Groups{output.columns, 4 * invocations}, Groups{strips}, Groups{}};
+    dispatch.groups = {Groups{output.columns, 4 * dispatch.kernel->constants[0]}, Groups{strips}, Groups{}};
     dispatch.work = {.extent = input.rows,
                      .flops_per_row = double(input.columns),
                      .bytes_per_row = double(input.columns) * size_of(input.type),
@@ -49,10 +55,10 @@ void append(Plan& plan, const std::string& label, const Tensor& output, const Te
 }  // namespace
 
 std::span<const Kernel> column_sums_kernels(Type type) {
-    static const std::vector<Kernel> fp32 =
-        make_kernels(shaders::column_sums_texel_fp32, shaders::column_sums_fp32);
-    static const std::vector<Kernel> fp16 =
-        make_kernels(shaders::column_sums_texel_fp16, shaders::column_sums_fp16);
+    static const std::vector<Kernel> fp32 = make_kernels(
+        shaders::column_sums_texel_fp32, shaders::column_sums_fp32, shaders::column_sums_wide_fp32);
+    static const std::vector<Kernel> fp16 = make_kernels(
+        shaders::column_sums_texel_fp16, shaders::column_sums_fp16, shaders::column_sums_wide_fp16);
     return type == Type::fp16 ? fp16 : fp32;
 }
 

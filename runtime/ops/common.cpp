@@ -1,6 +1,7 @@
 #include "runtime/ops/common.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <utility>
 
@@ -64,6 +65,29 @@ const Kernel* tuned_fitting(const Plan& plan, std::span<const Kernel> table,
     return tuned != nullptr && fits(plan.capabilities(), *tuned, bindings) ? tuned : nullptr;
 }
 
+namespace {
+
+constexpr std::array<uint32_t, 3> lane_counts{16, 8, 4};
+
+/// A variant of each number of lanes: a workgroup is one subgroup of a CPU driver.
+std::vector<Kernel> lane_kernels(std::string_view op, const std::array<std::string_view, 3>& names,
+                                 const Shader& shader, const std::vector<BindingKind>& bindings) {
+    std::vector<Kernel> kernels;
+    for (size_t i = 0; i < names.size(); i++)
+        kernels.push_back({.op = op,
+                           .name = names[i],
+                           .shader = &shader,
+                           .requirements = {.invocations = lane_counts[i],
+                                            .min_subgroup_size = lane_counts[i],
+                                            .subgroup_arithmetic = true,
+                                            .cpu_only = true},
+                           .constants = {lane_counts[i]},
+                           .bindings = bindings});
+    return kernels;
+}
+
+}  // namespace
+
 std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& texel_shader,
                                             const std::vector<uint32_t>& cpu_constants,
                                             const Shader& plain_shader,
@@ -90,23 +114,29 @@ std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& t
              .bindings = buffers}};
 }
 
-std::vector<Kernel> texel_and_plain_kernels_in_steps(std::string_view op, const Shader& texel_shader,
-                                                     const std::vector<uint32_t>& texel_constants,
-                                                     const Shader& plain_shader,
-                                                     const std::vector<uint32_t>& plain_constants,
-                                                     const std::vector<BindingKind>& texel_bindings) {
-    const std::vector<Kernel> all = texel_and_plain_kernels(op, texel_shader, texel_constants, plain_shader,
-                                                            plain_constants, texel_bindings);
-    std::vector<Kernel> kernels{all[0]};
-    constexpr std::pair<uint32_t, std::string_view> widths[] = {
-        {16, "buffers16"}, {8, "buffers8"}, {4, "buffers4"}};
-    for (const auto& [lanes, name] : widths) {
-        Kernel kernel = all[1];
-        kernel.name = name;
-        kernel.requirements.invocations = kernel.requirements.min_subgroup_size = lanes;
-        kernel.constants = {lanes, texel_constants[0] * texel_constants[1] / lanes};
-        kernels.push_back(std::move(kernel));
-    }
+std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader, size_t bindings) {
+    std::vector<Kernel> kernels = lane_kernels(op, {"wide16", "wide8", "wide4"}, shader,
+                                               std::vector<BindingKind>(bindings, BindingKind::storage));
+    for (Kernel& kernel : kernels) kernel.requirements.wide_loads = true;
+    return kernels;
+}
+
+std::vector<Kernel> step_kernels(std::string_view op, const StepShaders& shaders,
+                                 const std::vector<uint32_t>& texel_constants,
+                                 const std::vector<uint32_t>& plain_constants,
+                                 const std::vector<BindingKind>& texel_bindings) {
+    const std::vector<Kernel> all = texel_and_plain_kernels(op, *shaders.texel, texel_constants,
+                                                            *shaders.plain, plain_constants, texel_bindings);
+    const auto with_steps = [&](std::vector<Kernel> kernels) {
+        for (Kernel& kernel : kernels)
+            kernel.constants.push_back(texel_constants[0] * texel_constants[1] / kernel.constants[0]);
+        return kernels;
+    };
+    std::vector<Kernel> kernels = with_steps(wide_kernels(op, *shaders.wide, texel_bindings.size()));
+    kernels.push_back(all[0]);
+    std::ranges::move(
+        with_steps(lane_kernels(op, {"buffers16", "buffers8", "buffers4"}, *shaders.plain, all[1].bindings)),
+        std::back_inserter(kernels));
     kernels.push_back(all[2]);
     return kernels;
 }
@@ -130,23 +160,23 @@ const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
     return first_fitting(plan.capabilities(), table, bindings);
 }
 
+bool keeps_row(const Kernel& kernel, uint32_t columns) {
+    const Requirements& r = kernel.requirements;
+    return !r.cpu_only || ((r.wide_loads || r.texel_buffers) && columns / 4 <= 48 * r.invocations);
+}
+
+uint32_t rows_of_workgroup(const Kernel& kernel, Extent rows) {
+    // 64 workgroups keep any processor busy.
+    return kernel.requirements.cpu_only ? std::clamp(rows.capacity / 64, 1u, 16u) : 1;
+}
+
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings) {
     std::vector<Kernel> kernels;
-    constexpr std::pair<uint32_t, std::string_view> lane_variants[] = {
-        {16, "lanes16"}, {8, "lanes8"}, {4, "lanes4"}};
-    for (const auto& [lanes, name] : lane_variants) {
-        if (shaders.one_subgroup == nullptr) break;
-        kernels.push_back({.op = op,
-                           .name = name,
-                           .shader = shaders.one_subgroup,
-                           .requirements = {.invocations = lanes,
-                                            .min_subgroup_size = lanes,
-                                            .subgroup_arithmetic = true,
-                                            .cpu_only = true},
-                           .constants = {lanes},
-                           .bindings = bindings});
-    }
+    if (shaders.wide != nullptr) kernels = wide_kernels(op, *shaders.wide, bindings.size());
+    if (shaders.one_subgroup != nullptr)
+        std::ranges::move(lane_kernels(op, {"lanes16", "lanes8", "lanes4"}, *shaders.one_subgroup, bindings),
+                          std::back_inserter(kernels));
     const uint32_t shared_bytes = invocations * 4;
     kernels.push_back({.op = op,
                        .name = "subgroup",
@@ -169,19 +199,12 @@ std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShader
 std::vector<Kernel> texel_reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                             const Shader& texel_shader, uint32_t invocations,
                                             const std::vector<BindingKind>& bindings) {
-    const std::vector<Kernel> reductions = reduction_kernels(
+    std::vector<Kernel> kernels = reduction_kernels(
         op, shaders, invocations, std::vector<BindingKind>(bindings.size(), BindingKind::storage));
-    constexpr std::string_view names[] = {"texel16", "texel8", "texel4"};  // of lanes16, lanes8 and lanes4
-    std::vector<Kernel> kernels;
-    for (size_t i = 0; i < std::size(names); i++) {
-        Kernel kernel = reductions[i];
-        kernel.name = names[i];
-        kernel.shader = &texel_shader;
-        kernel.requirements.texel_buffers = true;
-        kernel.bindings = bindings;
-        kernels.push_back(std::move(kernel));
-    }
-    kernels.insert(kernels.end(), reductions.begin(), reductions.end());
+    std::vector<Kernel> texels = lane_kernels(op, {"texel16", "texel8", "texel4"}, texel_shader, bindings);
+    for (Kernel& kernel : texels) kernel.requirements.texel_buffers = true;
+    const auto lanes = std::ranges::find(kernels, "lanes16", &Kernel::name);
+    kernels.insert(lanes, std::make_move_iterator(texels.begin()), std::make_move_iterator(texels.end()));
     return kernels;
 }
 

@@ -44,14 +44,20 @@ std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& t
                                             const Shader& plain_shader,
                                             const std::vector<uint32_t>& plain_constants,
                                             const std::vector<BindingKind>& texel_bindings);
-/// The same of an op that takes a row in steps, the second of its constants, with `buffers16`, `buffers8` and
-/// `buffers4` instead of `buffers`: a workgroup is one subgroup of a CPU driver and takes as many in all as
-/// `texel` does.
-std::vector<Kernel> texel_and_plain_kernels_in_steps(std::string_view op, const Shader& texel_shader,
-                                                     const std::vector<uint32_t>& texel_constants,
-                                                     const Shader& plain_shader,
-                                                     const std::vector<uint32_t>& plain_constants,
-                                                     const std::vector<BindingKind>& texel_bindings);
+/// `wide16`, `wide8` and `wide4`, for CPU drivers, of a shader built with -DWIDE: a workgroup is one
+/// subgroup.
+std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader, size_t bindings);
+
+/// The builds of a shader that takes a row in steps of four columns, the second of its constants.
+struct StepShaders {
+    const Shader *wide, *texel, *plain;  // -DWIDE, -DTEXEL, neither
+};
+/// `wide16` to `wide4`, `texel`, `buffers16` to `buffers4`, for CPU drivers, and `plain`. A workgroup of the
+/// former takes as many columns in all as one of `texel`, and but for that is one subgroup.
+std::vector<Kernel> step_kernels(std::string_view op, const StepShaders& shaders,
+                                 const std::vector<uint32_t>& texel_constants,
+                                 const std::vector<uint32_t>& plain_constants,
+                                 const std::vector<BindingKind>& texel_bindings);
 /// forced_kernel() of an op whose table depends on the type of its operands; nullptr where only the other
 /// type has a variant of that name, since in a pass with both it is the other's dispatches that are meant.
 const Kernel* forced_of_type(std::span<const Kernel> (*kernels)(Type), Type type, const Capabilities&,
@@ -66,18 +72,27 @@ const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
                              const std::vector<Binding>& bindings, Type type = Type::fp32,
                              const TunedShape& shape = {});
 
+/// Whether a kernel with shaders/row_steps.glsl keeps a row of as many columns: on a CPU driver up to 48
+/// steps, since LLVM takes seconds to compile more, and only where loads are not as dear as arrays
+/// (SwiftShader).
+bool keeps_row(const Kernel& kernel, uint32_t columns);
+/// How many rows a workgroup of a kernel with shaders/row_steps.glsl goes over: on a CPU driver some, which
+/// share what it costs to load the row that they have in common.
+uint32_t rows_of_workgroup(const Kernel& kernel, Extent rows);
+
 /// The builds of a shader that includes shaders/reduce.glsl.
 struct ReductionShaders {
     const Shader* subgroup;
-    const Shader* shared;        // -DREDUCE_SHARED
-    const Shader* one_subgroup;  // -DREDUCE_ONE_SUBGROUP; null for none
+    const Shader* shared;          // -DREDUCE_SHARED
+    const Shader* one_subgroup;    // -DREDUCE_ONE_SUBGROUP; null for none
+    const Shader* wide = nullptr;  // -DREDUCE_ONE_SUBGROUP -DWIDE; null for none
 };
-/// "lanes16", "lanes8" and "lanes4" (one subgroup, no barrier, for CPU drivers), "subgroup" and "shared",
-/// best first, with one workgroup of `invocations` a row on GPUs.
+/// "wide16", "wide8" and "wide4", "lanes16", "lanes8" and "lanes4" (one subgroup, no barrier, for CPU
+/// drivers), "subgroup" and "shared", best first, with one workgroup of `invocations` a row on GPUs.
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings);
-/// The same with "texel16", "texel8" and "texel4" before them: the lane variants with another shader, whose
-/// bindings these are. All others have storage buffers alone.
+/// The same with "texel16", "texel8" and "texel4" before "lanes16": the lane variants with another shader,
+/// whose bindings these are. All others have storage buffers alone.
 std::vector<Kernel> texel_reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                             const Shader& texel_shader, uint32_t invocations,
                                             const std::vector<BindingKind>& bindings);

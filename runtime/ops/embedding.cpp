@@ -7,6 +7,8 @@ namespace vkbert {
 
 VKBERT_DECLARE_SHADER(embedding_forward_fp32)
 VKBERT_DECLARE_SHADER(embedding_forward_fp16)
+VKBERT_DECLARE_SHADER(embedding_forward_wide_fp32)
+VKBERT_DECLARE_SHADER(embedding_forward_wide_fp16)
 VKBERT_DECLARE_SHADER(embedding_forward_texel_fp32)
 VKBERT_DECLARE_SHADER(embedding_forward_texel_fp16)
 
@@ -16,15 +18,16 @@ static constexpr uint32_t embedding_invocations = 64;
 
 std::span<const Kernel> embedding_forward_kernels(Type type) {
     using enum BindingKind;
-    const auto make = [](const Shader& shader, const Shader& texel_shader) {
-        return texel_and_plain_kernels_in_steps(
-            "embedding_forward", texel_shader, {16, 48}, shader, {embedding_invocations, 1},
-            {storage, storage, storage, storage, texel, texel, texel, storage});
+    const auto make = [](const StepShaders& shaders) {
+        return step_kernels("embedding_forward", shaders, {16, 48}, {embedding_invocations, 1},
+                            {storage, storage, storage, storage, texel, texel, texel, storage});
     };
     static const std::vector<Kernel> fp32 =
-        make(shaders::embedding_forward_fp32, shaders::embedding_forward_texel_fp32);
+        make({&shaders::embedding_forward_wide_fp32, &shaders::embedding_forward_texel_fp32,
+              &shaders::embedding_forward_fp32});
     static const std::vector<Kernel> fp16 =
-        make(shaders::embedding_forward_fp16, shaders::embedding_forward_texel_fp16);
+        make({&shaders::embedding_forward_wide_fp16, &shaders::embedding_forward_texel_fp16,
+              &shaders::embedding_forward_fp16});
     return type == Type::fp16 ? fp16 : fp32;
 }
 

@@ -11,6 +11,8 @@ namespace vkbert {
 
 VKBERT_DECLARE_SHADER(embedding_backward_fp32)
 VKBERT_DECLARE_SHADER(embedding_backward_fp16)
+VKBERT_DECLARE_SHADER(embedding_backward_wide_fp32)
+VKBERT_DECLARE_SHADER(embedding_backward_wide_fp16)
 VKBERT_DECLARE_SHADER(embedding_backward_texel_fp32)
 VKBERT_DECLARE_SHADER(embedding_backward_texel_fp16)
 
@@ -54,15 +56,16 @@ uint32_t max_embedding_sums(uint32_t tokens) {
 
 std::span<const Kernel> embedding_backward_kernels(Type type) {
     using enum BindingKind;
-    const auto make = [](const Shader& shader, const Shader& texel_shader) {
-        return texel_and_plain_kernels_in_steps("embedding_backward", texel_shader, {8, 96}, shader,
-                                                {embedding_invocations, 1},
-                                                {storage, texel, storage, storage, storage, storage});
+    const auto make = [](const StepShaders& shaders) {
+        return step_kernels("embedding_backward", shaders, {8, 96}, {embedding_invocations, 1},
+                            {storage, texel, storage, storage, storage, storage});
     };
     static const std::vector<Kernel> fp32 =
-        make(shaders::embedding_backward_fp32, shaders::embedding_backward_texel_fp32);
+        make({&shaders::embedding_backward_wide_fp32, &shaders::embedding_backward_texel_fp32,
+              &shaders::embedding_backward_fp32});
     static const std::vector<Kernel> fp16 =
-        make(shaders::embedding_backward_fp16, shaders::embedding_backward_texel_fp16);
+        make({&shaders::embedding_backward_wide_fp16, &shaders::embedding_backward_texel_fp16,
+              &shaders::embedding_backward_fp16});
     return type == Type::fp16 ? fp16 : fp32;
 }
 
@@ -81,7 +84,7 @@ void append(Plan& plan, const std::string& label, const Stage& stage, const Tens
     const Tensor table = blocks == 1 ? d_table : d_table.rows_at(block.first, block.count);
     Dispatch dispatch;
     dispatch.label = label;
-    dispatch.constants = {uint32_t(stage.order != nullptr)};
+    dispatch.constants = {d_table.columns / 4, uint32_t(stage.order != nullptr)};
     dispatch.bindings = {
         {plan.counts()},
         {stage.source},
@@ -94,7 +97,7 @@ void append(Plan& plan, const std::string& label, const Stage& stage, const Tens
     const std::vector<uint32_t>& constants = dispatch.kernel->constants;
     const uint32_t columns4 = d_table.columns / 4;
     const bool with_partials = stage.partials != nullptr && block.first == 0;
-    dispatch.set_push(EmbeddingBackwardPush{columns4, block.first, block.count, uint32_t(with_partials),
+    dispatch.set_push(EmbeddingBackwardPush{block.first, block.count, uint32_t(with_partials),
                                             stage.source.pitch / 4, d_table.pitch / 4});
     dispatch.groups = {Groups{stage.pieces.rows}, Groups{columns4, constants[0] * constants[1]}, Groups{}};
     const double part = double(d_table.columns) / blocks;

@@ -11,6 +11,8 @@ VKBERT_DECLARE_SHADER(layernorm_forward_shared_fp32)
 VKBERT_DECLARE_SHADER(layernorm_forward_shared_fp16)
 VKBERT_DECLARE_SHADER(layernorm_forward_one_subgroup_fp32)
 VKBERT_DECLARE_SHADER(layernorm_forward_one_subgroup_fp16)
+VKBERT_DECLARE_SHADER(layernorm_forward_wide_fp32)
+VKBERT_DECLARE_SHADER(layernorm_forward_wide_fp16)
 VKBERT_DECLARE_SHADER(layernorm_forward_texel_fp32)
 VKBERT_DECLARE_SHADER(layernorm_forward_texel_fp16)
 
@@ -23,11 +25,11 @@ std::span<const Kernel> layernorm_forward_kernels(Type type) {
     };
     static const std::vector<Kernel> fp32 =
         make({&shaders::layernorm_forward_fp32, &shaders::layernorm_forward_shared_fp32,
-              &shaders::layernorm_forward_one_subgroup_fp32},
+              &shaders::layernorm_forward_one_subgroup_fp32, &shaders::layernorm_forward_wide_fp32},
              shaders::layernorm_forward_texel_fp32);
     static const std::vector<Kernel> fp16 =
         make({&shaders::layernorm_forward_fp16, &shaders::layernorm_forward_shared_fp16,
-              &shaders::layernorm_forward_one_subgroup_fp16},
+              &shaders::layernorm_forward_one_subgroup_fp16, &shaders::layernorm_forward_wide_fp16},
              shaders::layernorm_forward_texel_fp16);
     return type == Type::fp16 ? fp16 : fp32;
 }
@@ -59,10 +61,11 @@ void layernorm_forward(Plan& plan, const std::string& label, const Tensor& outpu
                          keep ? Binding{*options.rstd, Access::write} : none};
     dispatch.kernel = &choose_fitting(plan, layernorm_forward_kernels(input.type), dispatch.bindings,
                                       input.type, {.columns = input.columns, .rows = input.rows.capacity});
-    dispatch.set_push(LayerNormForwardPush{input.rows.capacity, input.rows.symbol, input.pitch / 4,
-                                           output.pitch / 4, options.epsilon});
-    const uint32_t rows_at_a_time = dispatch.kernel->requirements.cpu_only ? 2 : 1;  // see the shader
-    dispatch.groups = {Groups{input.rows, rows_at_a_time}, Groups{}, Groups{}};
+    const uint32_t block_rows = rows_of_workgroup(*dispatch.kernel, input.rows);
+    dispatch.constants.push_back(keeps_row(*dispatch.kernel, input.columns));
+    dispatch.set_push(LayerNormForwardPush{input.rows.capacity, input.rows.symbol, block_rows,
+                                           input.pitch / 4, output.pitch / 4, options.epsilon});
+    dispatch.groups = {Groups{input.rows, block_rows}, Groups{}, Groups{}};
     dispatch.work = {.extent = input.rows,
                      .flops_per_row = 8.0 * input.columns,
                      .bytes_per_row = 2.0 * input.columns * size_of(input.type)};

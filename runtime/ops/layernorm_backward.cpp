@@ -15,6 +15,8 @@ VKBERT_DECLARE_SHADER(layernorm_backward_shared_fp32)
 VKBERT_DECLARE_SHADER(layernorm_backward_shared_fp16)
 VKBERT_DECLARE_SHADER(layernorm_backward_one_subgroup_fp32)
 VKBERT_DECLARE_SHADER(layernorm_backward_one_subgroup_fp16)
+VKBERT_DECLARE_SHADER(layernorm_backward_wide_fp32)
+VKBERT_DECLARE_SHADER(layernorm_backward_wide_fp16)
 VKBERT_DECLARE_SHADER(layernorm_backward_texel_fp32)
 VKBERT_DECLARE_SHADER(layernorm_backward_texel_fp16)
 VKBERT_DECLARE_SHADER(layernorm_backward_columns_fp32)
@@ -27,16 +29,20 @@ namespace vkbert::ops {
 std::span<const Kernel> layernorm_backward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const ReductionShaders& shaders, const Shader& texel_shader) {
-        return texel_reduction_kernels("layernorm_backward", shaders, texel_shader, 64,
-                                       {storage, texel, texel, texel, storage, storage, texel, storage});
+        std::vector<Kernel> kernels =
+            texel_reduction_kernels("layernorm_backward", shaders, texel_shader, 64,
+                                    {storage, texel, texel, texel, storage, storage, texel, storage});
+        for (Kernel& kernel : kernels)  // theirs make the sums over columns, too
+            if (kernel.requirements.cpu_only) kernel.bindings.push_back(storage);
+        return kernels;
     };
     static const std::vector<Kernel> fp32 =
         make({&shaders::layernorm_backward_fp32, &shaders::layernorm_backward_shared_fp32,
-              &shaders::layernorm_backward_one_subgroup_fp32},
+              &shaders::layernorm_backward_one_subgroup_fp32, &shaders::layernorm_backward_wide_fp32},
              shaders::layernorm_backward_texel_fp32);
     static const std::vector<Kernel> fp16 =
         make({&shaders::layernorm_backward_fp16, &shaders::layernorm_backward_shared_fp16,
-              &shaders::layernorm_backward_one_subgroup_fp16},
+              &shaders::layernorm_backward_one_subgroup_fp16, &shaders::layernorm_backward_wide_fp16},
              shaders::layernorm_backward_texel_fp16);
     return type == Type::fp16 ? fp16 : fp32;
 }
@@ -73,12 +79,15 @@ static uint32_t block_rows_of(Extent rows) {
     return std::max(least, (rows.capacity / most_blocks + 4) / 4 * 4);
 }
 
+/// The same for a CPU driver's kernel that goes over rows anyway: blocks keep all of a processor busy.
+static uint32_t summed_rows_of_workgroup(Extent rows) {
+    constexpr uint32_t least = 32, most_blocks = 128;
+    return std::max(least, (rows.capacity + most_blocks - 1) / most_blocks);
+}
+
 /// partials(b,2P), P = part_columns: the sums over block b of rows for d_gamma and d_beta.
-static Tensor append_columns(Plan& plan, const std::string& label, const Tensor& d_y, const Tensor& x,
-                             const Tensor& mean, const Tensor& rstd) {
-    const uint32_t block_rows = block_rows_of(x.rows);
-    const uint32_t blocks = (x.rows.capacity + block_rows - 1) / block_rows;
-    const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
+static void append_columns(Plan& plan, const std::string& label, const Tensor& partials, uint32_t block_rows,
+                           const Tensor& d_y, const Tensor& x, const Tensor& mean, const Tensor& rstd) {
     Dispatch dispatch;
     dispatch.label = label;
     dispatch.constants = {x.columns / 4, block_rows};
@@ -86,10 +95,9 @@ static Tensor append_columns(Plan& plan, const std::string& label, const Tensor&
     dispatch.kernel = &choose_fitting(plan, layernorm_backward_columns_kernels(x.type), dispatch.bindings);
     dispatch.set_push(LayerNormBackwardColumnsPush{x.rows.capacity, x.rows.symbol, part_columns(x) / 4,
                                                    d_y.pitch / 4, x.pitch / 4});
-    dispatch.groups = {Groups{x.columns / 4, dispatch.kernel->constants[0]}, Groups{blocks}, Groups{}};
+    dispatch.groups = {Groups{x.columns / 4, dispatch.kernel->constants[0]}, Groups{partials.rows}, Groups{}};
     dispatch.work = row_work(x, 5, 2);
     plan.append(std::move(dispatch));
-    return partials;
 }
 
 void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x, const Tensor& d_gamma,
@@ -107,17 +115,27 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
     for (const Tensor* statistics : {&mean, &rstd})
         check(is_column(*statistics, x.rows, Type::fp32), label,
               "layernorm_backward: mean and rstd (T,1) fp32");
-    // First the sums over columns, because d_x may take the place of d_y.
-    const Tensor partials = append_columns(plan, label, d_y, x, mean, rstd);
     Dispatch dispatch;
     dispatch.label = label;
     dispatch.constants = {x.columns / 4, uint32_t(d_x_residual != nullptr)};
     dispatch.bindings = {{plan.counts()}, {d_y},  {x},        {gamma},
                          {mean},          {rstd}, {residual}, {d_x, Access::write}};
-    dispatch.kernel = &choose_fitting(plan, layernorm_backward_kernels(x.type), dispatch.bindings);
-    dispatch.set_push(LayerNormBackwardPush{d_y.pitch / 4, x.pitch / 4, residual.pitch / 4, d_x.pitch / 4});
-    dispatch.groups = {Groups{x.rows}, Groups{}, Groups{}};
-    dispatch.work = row_work(x, 12, d_x_residual != nullptr ? 4 : 3);
+    const Kernel& kernel = choose_fitting(plan, layernorm_backward_kernels(x.type), dispatch.bindings);
+    dispatch.kernel = &kernel;
+    const bool keeps = keeps_row(kernel, x.columns), sums_columns = kernel.requirements.cpu_only && keeps;
+    const uint32_t block_rows = sums_columns ? summed_rows_of_workgroup(x.rows) : block_rows_of(x.rows);
+    const uint32_t blocks = (x.rows.capacity + block_rows - 1) / block_rows;
+    const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
+    // Before d_x, which may take the place of d_y.
+    if (!sums_columns) append_columns(plan, label, partials, block_rows, d_y, x, mean, rstd);
+    dispatch.constants.push_back(keeps);
+    if (kernel.requirements.cpu_only) dispatch.bindings.push_back({partials, Access::write});
+    const uint32_t rows = sums_columns ? block_rows : rows_of_workgroup(kernel, x.rows);
+    dispatch.set_push(LayerNormBackwardPush{x.rows.capacity, x.rows.symbol, rows, d_y.pitch / 4, x.pitch / 4,
+                                            residual.pitch / 4, d_x.pitch / 4, part_columns(x) / 4});
+    // Blocks without rows are zeroed.
+    dispatch.groups = {sums_columns ? Groups{blocks} : Groups{x.rows, rows}, Groups{}, Groups{}};
+    dispatch.work = row_work(x, sums_columns ? 17 : 12, d_x_residual != nullptr ? 4 : 3);
     plan.append(std::move(dispatch));
     column_sums(plan, label + " gamma", d_gamma, partials.columns_at(0, x.columns));
     column_sums(plan, label + " beta", d_beta, partials.columns_at(part_columns(x), x.columns));

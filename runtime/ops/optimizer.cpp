@@ -9,9 +9,11 @@ namespace vkbert {
 }  // namespace vkbert
 
 VKBERT_DECLARE_SHADER(adamw)
+VKBERT_DECLARE_SHADER(adamw_wide)
 VKBERT_DECLARE_SHADER(gradient_norm)
 VKBERT_DECLARE_SHADER(gradient_norm_shared)
 VKBERT_DECLARE_SHADER(gradient_norm_one_subgroup)
+VKBERT_DECLARE_SHADER(gradient_norm_wide)
 VKBERT_DECLARE_SHADER(gradient_norm_finish)
 VKBERT_DECLARE_SHADER(gradient_norm_finish_shared)
 VKBERT_DECLARE_SHADER(gradient_norm_finish_one_subgroup)
@@ -24,25 +26,34 @@ static constexpr uint32_t norm_block = 16384;
 std::span<const Kernel> adamw_kernels() {
     // A CPU driver takes long over each of the scalars, so an invocation does more for them there; with twice
     // as many invocations as it has lanes it takes up to twice as long (`vkbert bench adamw`).
-    const auto make = [](std::string_view name, uint32_t invocations, uint32_t steps, uint32_t lanes) {
-        return Kernel{
-            .op = "adamw",
-            .name = name,
-            .shader = &shaders::adamw,
-            .requirements = {.invocations = invocations, .min_subgroup_size = lanes, .cpu_only = lanes > 0},
-            .constants = {invocations, steps},
-            .bindings = std::vector<BindingKind>(7, BindingKind::storage)};
+    const auto make = [](std::string_view name, uint32_t invocations, uint32_t steps, uint32_t lanes,
+                         bool wide = false) {
+        return Kernel{.op = "adamw",
+                      .name = name,
+                      .shader = wide ? &shaders::adamw_wide : &shaders::adamw,
+                      .requirements = {.invocations = invocations,
+                                       .min_subgroup_size = lanes,
+                                       .wide_loads = wide,
+                                       .cpu_only = lanes > 0},
+                      .constants = {invocations, steps},
+                      .bindings = std::vector<BindingKind>(7, BindingKind::storage)};
     };
-    static const std::vector<Kernel> kernels{make("lanes16", 16, 128, 16), make("lanes8", 8, 256, 8),
-                                             make("lanes4", 4, 512, 4), make("plain", 64, 4, 0)};
+    static const std::vector<Kernel> kernels{make("wide16", 16, 128, 16, true),
+                                             make("wide8", 8, 256, 8, true),
+                                             make("wide4", 4, 512, 4, true),
+                                             make("lanes16", 16, 128, 16),
+                                             make("lanes8", 8, 256, 8),
+                                             make("lanes4", 4, 512, 4),
+                                             make("plain", 64, 4, 0)};
     return kernels;
 }
 
 std::span<const Kernel> gradient_norm_kernels() {
-    static const std::vector<Kernel> kernels = reduction_kernels(
-        "gradient_norm",
-        {&shaders::gradient_norm, &shaders::gradient_norm_shared, &shaders::gradient_norm_one_subgroup}, 128,
-        std::vector<BindingKind>(4, BindingKind::storage));
+    static const std::vector<Kernel> kernels =
+        reduction_kernels("gradient_norm",
+                          {&shaders::gradient_norm, &shaders::gradient_norm_shared,
+                           &shaders::gradient_norm_one_subgroup, &shaders::gradient_norm_wide},
+                          128, std::vector<BindingKind>(4, BindingKind::storage));
     return kernels;
 }
 
