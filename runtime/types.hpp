@@ -16,8 +16,8 @@ constexpr std::string_view name_of(Type type) {
 }
 
 /// A number of rows. The plan is recorded once for `capacity`; the actual number is read by the kernels at
-/// run time from the plan's count buffer at index `symbol`. Symbol 0, where the buffer holds 0, means constant: the number is always
-/// `capacity`.
+/// run time from the plan's count buffer at index `symbol`. Symbol 0, where the buffer holds 0, means
+/// constant: the number is always `capacity`.
 struct Extent {
     uint32_t capacity = 0;
     uint32_t symbol = 0;

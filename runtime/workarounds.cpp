@@ -43,11 +43,10 @@ constexpr Workaround all[] = {
     {"llvmpipe-scalar-pointer-loads",
      "llvmpipe of Mesa 26 finds out which addresses are the same for a whole workgroup and loads through "
      "them once; "
-     "22.3 loops over the lanes (0.7 instead of 60 to 90 GFLOP/s measured). 23 to 25 are untested and left "
-     "out.",
+     "22.3 and 25.0 loop over the lanes (0.7 and 8 instead of 60 to 90 GFLOP/s; with texels 50 and 42).",
      new_llvmpipe, [](Capabilities& c) { c.scalar_pointer_loads = true; }},
     {"llvmpipe-buffer-loads",
-     "llvmpipe of Mesa 26 loads storage buffers no slower than texels, 22.3 slower (`vkbert bench "
+     "llvmpipe of Mesa 26 loads storage buffers no slower than texels, 22.3 and 25.0 slower (`vkbert bench "
      "layernorm-backward`).",
      new_llvmpipe, [](Capabilities& c) { c.fast_buffer_loads = true; }},
     {"llvmpipe-texel-fetch",

@@ -3,13 +3,17 @@
 #extension GL_EXT_control_flow_attributes : require
 // partials[first_partial + b] = sum of the squares of block b of a gradient divided by the loss scale; the bits of
 // infinity when an element is not finite, told by its exponent, because drivers may assume NaN and infinity away.
+// -DTEXEL reads the gradient as a texel buffer.
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
 #include "shaders/gradient_norm.h"
 #include "shaders/touch.glsl"
 #include "shaders/training_scalars.h"
 
-#ifdef WIDE
+#ifdef TEXEL
+layout(binding = 1) uniform samplerBuffer gradient_texels;
+#define LOAD_BITS(i) floatBitsToUint(texelFetch(gradient_texels, int(i)))
+#elif defined(WIDE)
 layout(std430, binding = 1) readonly buffer Gradient { u64vec2 gradient[]; };  // bits of fp32
 #define LOAD_BITS(i) uvec4(unpack32(gradient[i].x), unpack32(gradient[i].y))
 #else

@@ -13,6 +13,7 @@ VKBERT_DECLARE_SHADER(adamw_wide)
 VKBERT_DECLARE_SHADER(gradient_norm)
 VKBERT_DECLARE_SHADER(gradient_norm_shared)
 VKBERT_DECLARE_SHADER(gradient_norm_one_subgroup)
+VKBERT_DECLARE_SHADER(gradient_norm_texel)
 VKBERT_DECLARE_SHADER(gradient_norm_wide)
 VKBERT_DECLARE_SHADER(gradient_norm_finish)
 VKBERT_DECLARE_SHADER(gradient_norm_finish_shared)
@@ -49,11 +50,12 @@ std::span<const Kernel> adamw_kernels() {
 }
 
 std::span<const Kernel> gradient_norm_kernels() {
+    using enum BindingKind;
     static const std::vector<Kernel> kernels =
-        reduction_kernels("gradient_norm",
-                          {&shaders::gradient_norm, &shaders::gradient_norm_shared,
-                           &shaders::gradient_norm_one_subgroup, &shaders::gradient_norm_wide},
-                          128, std::vector<BindingKind>(4, BindingKind::storage));
+        texel_reduction_kernels("gradient_norm",
+                                {&shaders::gradient_norm, &shaders::gradient_norm_shared,
+                                 &shaders::gradient_norm_one_subgroup, &shaders::gradient_norm_wide},
+                                shaders::gradient_norm_texel, 128, {storage, texel, storage, storage});
     return kernels;
 }
 
@@ -113,10 +115,10 @@ void gradient_norm(Plan& plan, const std::string& label, const Tensor& scalars,
     uint32_t first_partial = 0;
     for (const Tensor& range : ranges) {
         Dispatch dispatch;
-        dispatch.kernel = &choose_kernel(gradient_norm_kernels(), plan.capabilities(), plan.choices());
         dispatch.label = label;
         const Groups groups{range.columns, norm_block};
         dispatch.bindings = {{plan.counts()}, {range}, {scalars}, {partials, Access::write}};
+        dispatch.kernel = &choose_fitting(plan, gradient_norm_kernels(), dispatch.bindings);
         dispatch.set_push(GradientNormPush{range.columns / 4, norm_block / 4, first_partial});
         dispatch.groups = {groups, Groups{}, Groups{}};
         dispatch.work = {.flops = 2.0 * range.columns, .bytes = 4.0 * range.columns};
