@@ -81,12 +81,13 @@ bool suits(const MatmulTile& shape, const Capabilities& capabilities, const Matm
             return tiles >= (shape.invocations == 64 && !small ? 96 : 32);
         }
         case Algorithm::held: {
-            // At BERT-base's shapes as fast as others at 24 rows, up to twice as fast at 64. Columns of B
-            // that are a multiple of 2 KiB apart share a few lines of the first cache, from which `pointer`
-            // would have to read them again for every tile: there it is up to twice as slow from 8 rows on.
+            // At BERT-base's shapes as fast as others at 24 rows, up to twice as fast at 64, and longer to
+            // compile. Columns of B that are a multiple of 4 KiB apart share a few lines of the first cache,
+            // from which `pointer` would have to read them again for every tile: there it is up to twice as
+            // slow.
             const bool columns_collide =
-                problem.orientation == Orientation::nt && problem.b_pitch * sizeof(float) % 2048 == 0;
-            return cpu && problem.m >= (columns_collide ? 5 : 24);
+                problem.orientation == Orientation::nt && problem.b_pitch * sizeof(float) % 4096 == 0;
+            return cpu && problem.m >= (columns_collide ? 5 : 64);
         }
         case Algorithm::pointer:
             return cpu && (shape.rows <= 4 || problem.m > 4);
