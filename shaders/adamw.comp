@@ -28,15 +28,15 @@ void main() {
     const float step_size = learning_rate / s.correction1;
     const float decay = learning_rate * s.weight_decay * p.decay_factor;
     const bool update = s.overflow == 0u;
-    const uint first = gl_WorkGroupID.x * LOCAL_SIZE * STEPS, end = min(first + LOCAL_SIZE * STEPS, p.elements4);
-    for (uint base = first; base < end; base += LOCAL_SIZE) {
-        const uint count = min(LOCAL_SIZE, end - base);
+    const uint first = gl_WorkGroupID.x * LOCAL_SIZE * STEPS;
+    for (uint step = 0; step < STEPS; step++) {
+        const uint base = first + step * LOCAL_SIZE, count = min(LOCAL_SIZE, max(p.elements4, base) - base);
         TOUCH(gradient, base, count)
         TOUCH(first_moment, base, count)
         TOUCH(second_moment, base, count)
         TOUCH(weights, base, count)
         const uint i = base + gl_LocalInvocationID.x;
-        if (i >= end) break;
+        if (i >= p.elements4) break;
         if (update) {
             const vec4 g = UNPACK_FLOAT4(gradient[i]) * gradient_factor;
             const vec4 m = beta1 * UNPACK_FLOAT4(first_moment[i]) + one_minus_beta1 * g;

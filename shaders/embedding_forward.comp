@@ -50,7 +50,7 @@ void main() {
     output_row = token * p.output_pitch4;
     const uint first = gl_WorkGroupID.y * LOCAL_SIZE * STEPS, end = min(p.columns4, first + LOCAL_SIZE * STEPS);
     uint base = first;
-    for (; base + AT_ONCE * LOCAL_SIZE <= end; base += AT_ONCE * LOCAL_SIZE) {
+    if (STEPS > 1) for (; base + AT_ONCE * LOCAL_SIZE <= end; base += AT_ONCE * LOCAL_SIZE) {
         TOUCH(word_table, word_row + base, AT_ONCE * LOCAL_SIZE)
         output_row = after_touching(output_row);
         [[unroll]] for (uint w = 0; w < AT_ONCE; w++) add(base + w * LOCAL_SIZE + gl_LocalInvocationID.x);

@@ -35,17 +35,27 @@ void add(uvec4 bits, float scale) {
     exponents = max(exponents, bits & uvec4(EXPONENT));
 }
 
+void add_some(uint i, float scale) {
+    uvec4 bits[AT_A_TIME];
+    [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) bits[j] = LOAD_BITS(i + j * LOCAL_SIZE);
+    [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) add(bits[j], scale);
+}
+
 void main() {
     const float scale = 1.0 / scalars.loss_scale;
-    const uint end = min((gl_WorkGroupID.x + 1) * p.block4, p.elements4);
     uint first = gl_WorkGroupID.x * p.block4;
+    const uint end = min(first + p.block4, p.elements4);
+#ifdef WIDE
     for (; first + AT_A_TIME * LOCAL_SIZE <= end; first += AT_A_TIME * LOCAL_SIZE) {
         TOUCH(gradient, first, AT_A_TIME * LOCAL_SIZE)
-        uvec4 bits[AT_A_TIME];
-        [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) bits[j] = LOAD_BITS(first + j * LOCAL_SIZE + gl_LocalInvocationID.x);
-        [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) add(bits[j], scale);
+        add_some(first + gl_LocalInvocationID.x, scale);
     }
-    for (uint i = first + gl_LocalInvocationID.x; i < end; i += LOCAL_SIZE) add(LOAD_BITS(i), scale);
+#endif
+    uint i = first + gl_LocalInvocationID.x;
+#ifndef WIDE
+    for (; i + (AT_A_TIME - 1) * LOCAL_SIZE < end; i += AT_A_TIME * LOCAL_SIZE) add_some(i, scale);
+#endif
+    for (; i < end; i += LOCAL_SIZE) add(LOAD_BITS(i), scale);
     const float sum = workgroup_add((squares.x + squares.y) + (squares.z + squares.w));
     const uint exponent = workgroup_max(max(max(exponents.x, exponents.y), max(exponents.z, exponents.w)));
     if (gl_LocalInvocationID.x == 0u)
