@@ -50,9 +50,9 @@ void main() {
         TOUCH(gradient, first, AT_A_TIME * LOCAL_SIZE)
         add_some(first + gl_LocalInvocationID.x, scale);
     }
-#endif
     uint i = first + gl_LocalInvocationID.x;
-#ifndef WIDE
+#else
+    uint i = first + gl_LocalInvocationID.x;
     for (; i + (AT_A_TIME - 1) * LOCAL_SIZE < end; i += AT_A_TIME * LOCAL_SIZE) add_some(i, scale);
 #endif
     for (; i < end; i += LOCAL_SIZE) add(LOAD_BITS(i), scale);

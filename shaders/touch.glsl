@@ -8,13 +8,8 @@
 
 uint touched = 0;
 const uint LINE4 = 64 / STORED4_BYTES;
-#ifdef FP16
-#define TOUCHED_WORD(w) uint(w)
-#else
-#define TOUCHED_WORD(w) uint((w).x)
-#endif
 #define TOUCH(data, first, count) \
-    for (uint touch = 0; touch < (count); touch += LINE4) touched |= TOUCHED_WORD(data[(first) + touch]);
+    for (uint touch = 0; touch < (count); touch += LINE4) touched |= uint(data[(first) + touch]);
 // No count has index 0, which holds 0 (runtime/types.hpp).
 uint after_touching(uint i) { return i + (touched & counts[0]); }
 

@@ -79,12 +79,6 @@ static uint32_t block_rows_of(Extent rows) {
     return std::max(least, (rows.capacity / most_blocks + 4) / 4 * 4);
 }
 
-/// The same for a CPU driver's kernel that goes over rows anyway: blocks keep all of a processor busy.
-static uint32_t summed_rows_of_workgroup(Extent rows) {
-    constexpr uint32_t least = 32, most_blocks = 128;
-    return std::max(least, (rows.capacity + most_blocks - 1) / most_blocks);
-}
-
 /// partials(b,2P), P = part_columns: the sums over block b of rows for d_gamma and d_beta.
 static void append_columns(Plan& plan, const std::string& label, const Tensor& partials, uint32_t block_rows,
                            const Tensor& d_y, const Tensor& x, const Tensor& mean, const Tensor& rstd) {
@@ -123,7 +117,7 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
     const Kernel& kernel = choose_fitting(plan, layernorm_backward_kernels(x.type), dispatch.bindings);
     dispatch.kernel = &kernel;
     const bool keeps = keeps_row(kernel, x.columns), sums_columns = kernel.requirements.cpu_only && keeps;
-    const uint32_t block_rows = sums_columns ? summed_rows_of_workgroup(x.rows) : block_rows_of(x.rows);
+    const uint32_t block_rows = block_rows_of(x.rows);
     const uint32_t blocks = (x.rows.capacity + block_rows - 1) / block_rows;
     const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
     // Before d_x, which may take the place of d_y.
