@@ -65,6 +65,7 @@ struct Capabilities {
     bool texel_kernels_broken = false;
     bool fast_buffer_loads = false;  // a CPU driver's, of consecutive lanes: no slower than texels
     bool cooperative_matrix_broken = false;
+    bool folds_constants = true;  // specialization constants, before it looks at loops and arrays
     uint32_t registers = 0;  // 32-bit ones that an invocation can have before it spills; 0: enough for all
 };
 

@@ -1,4 +1,5 @@
 #include "runtime/pipelines.hpp"
+#include "runtime/specialization.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -138,16 +139,16 @@ bool PipelineCache::save() {
     return true;
 }
 
+static VkResult make_module(Device& device, std::span<const uint32_t> code, VkShaderModule& module) {
+    const VkShaderModuleCreateInfo info{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, nullptr, 0,
+                                        code.size_bytes(), code.data()};
+    return device.functions().vkCreateShaderModule(device.handle(), &info, nullptr, &module);
+}
+
 Pipeline PipelineCache::create(const Kernel& kernel, const std::vector<uint32_t>& constants,
                                uint32_t push_bytes, VkPipelineCreateFlags flags) {
     const auto& f = device_.functions();
     const VkDevice device = device_.handle();
-    VkShaderModule& module = modules_[kernel.shader];
-    if (!module) {
-        const VkShaderModuleCreateInfo info{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, nullptr, 0,
-                                            kernel.shader->code.size_bytes(), kernel.shader->code.data()};
-        device_.check(f.vkCreateShaderModule(device, &info, nullptr, &module), "vkCreateShaderModule");
-    }
     Pipeline p;
     std::vector<VkDescriptorSetLayoutBinding> slots;
     for (uint32_t i = 0; i < kernel.bindings.size(); ++i) {
@@ -173,6 +174,14 @@ Pipeline PipelineCache::create(const Kernel& kernel, const std::vector<uint32_t>
                                             &range};
     VkResult result = f.vkCreatePipelineLayout(device, &layout, nullptr, &p.layout);
 
+    VkShaderModule own = VK_NULL_HANDLE;  // of this pipeline alone
+    VkShaderModule& module = device_.capabilities().folds_constants ? modules_[kernel.shader] : own;
+    if (result == VK_SUCCESS && !module) {
+        const std::span<const uint32_t> code = kernel.shader->code;
+        result = &module == &own ? make_module(device_, specialize(code, constants), module)
+                                 : make_module(device_, code, module);
+    }
+
     std::vector<VkSpecializationMapEntry> entries;
     for (uint32_t i = 0; i < constants.size(); ++i) entries.push_back({i, i * 4, 4});
     const VkSpecializationInfo specialization{uint32_t(entries.size()), entries.data(), constants.size() * 4,
@@ -197,6 +206,7 @@ Pipeline PipelineCache::create(const Kernel& kernel, const std::vector<uint32_t>
     if (result == VK_SUCCESS)
         result = f.vkCreateComputePipelines(device, flags ? VK_NULL_HANDLE : cache_, 1, &info, nullptr,
                                             &p.pipeline);
+    f.vkDestroyShaderModule(device, own, nullptr);
     if (result != VK_SUCCESS) {
         f.vkDestroyPipelineLayout(device, p.layout, nullptr);
         f.vkDestroyDescriptorSetLayout(device, p.set_layout, nullptr);

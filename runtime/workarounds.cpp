@@ -11,6 +11,7 @@ enum Driver : uint32_t {
     intel_windows = 5,
     qualcomm = 8,
     arm = 9,
+    swiftshader = 10,
     llvmpipe = 13,
     moltenvk = 14,
     turnip = 18,
@@ -49,6 +50,12 @@ constexpr Workaround all[] = {
      "llvmpipe of Mesa 26 loads storage buffers no slower than texels, 22.3 and 25.0 slower (`vkbert bench "
      "layernorm-backward`).",
      new_llvmpipe, [](Capabilities& c) { c.fast_buffer_loads = true; }},
+    {"swiftshader-constants",
+     "SwiftShader runs SPIRV-Tools' optimizer, which unrolls loops and takes arrays apart only where "
+     "constants are no "
+     "specialization constants (`vkbert bench layernorm`).",
+     [](const Capabilities& c) { return c.driver_id == swiftshader; },
+     [](Capabilities& c) { c.folds_constants = false; }},
     {"llvmpipe-texel-fetch",
      "llvmpipe of Mesa 26 with LP_NATIVE_VECTOR_WIDTH=512 returned wrong results from a texelFetch matmul "
      "(error 3e22) "

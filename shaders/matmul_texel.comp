@@ -8,11 +8,19 @@
 // An invocation makes ROWS x 4 elements of C; ROWS is 16, or 4 for few rows. Each lane of a quad fetches another texel
 // of A, and quad broadcasts hand them round, which leaves a quarter of the fetches. No shared memory, no barriers; every
 // lane stays active until the stores, for the broadcasts' sake.
+//
+// -DBUFFERS: A and B are storage buffers, for drivers whose texel buffers are too short and that unroll loops, which keep this
+// module small.
 #define MATMUL_CONSTANTS 1
 #include "shaders/matmul.glsl"
 #include "shaders/repeat.glsl"
 
-#if ROWS == 16
+#ifdef BUFFERS
+#extension GL_EXT_control_flow_attributes : require
+layout(constant_id = 99) const uint QUARTER = ROWS / 4;  // nobody sets it: glslc leaves the loops as they are
+#define REPEAT_ROWS(BODY) [[unroll]] for (uint r = 0; r < 4 * QUARTER; r++) { BODY(r) }
+#define REPEAT_ROW_GROUPS(BODY) [[unroll]] for (uint j = 0; j < QUARTER; j++) { BODY(j) }
+#elif ROWS == 16
 #define REPEAT_ROWS REPEAT_16
 #define REPEAT_ROW_GROUPS REPEAT_4
 #else
@@ -20,7 +28,11 @@
 #define REPEAT_ROW_GROUPS(BODY) BODY(0)
 #endif
 
-#ifdef FP16
+#ifdef BUFFERS
+layout(std430, binding = 1) readonly buffer A { STORED4 a[]; };
+layout(std430, binding = 2) readonly buffer B { STORED4 b[]; };
+#define FETCH(source, index) UNPACK4(source[index])
+#elif defined(FP16)
 layout(binding = 1) uniform usamplerBuffer a;
 layout(binding = 2) uniform usamplerBuffer b;
 #define FETCH(source, index) unpack_halves(texelFetch(source, int(index)).xy)
@@ -70,7 +82,14 @@ layout(push_constant) uniform Push { MatmulPush p; };
 #define CLEAR(r) acc[r] = vec4(0);
 #define STORE(r) \
     if (row + r < m) store4(acc[r], row + r, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site);
-#define MOVE_UP(r) acc[r] = acc[4 + r];
+#ifdef BUFFERS
+#define AT_A_TIME 1
+#define STORE_SOME STORE(0)
+#else
+#define AT_A_TIME 4
+#define STORE_SOME REPEAT_4(STORE)
+#endif
+#define MOVE_UP(r) acc[r] = acc[AT_A_TIME + r];
 
 void main() {
     const uint m = extent(p.m, p.m_symbol);
@@ -92,11 +111,14 @@ void main() {
     }
     if (4 * column4 >= p.n) return;
 #if ROWS == 16
-    // A fourth of the code of sixteen stores, and no sum is indexed by what a compiler may not know.
-    for (uint group = 0; group < 4; group++, row += 4) {
-        REPEAT_4(STORE)
+    // A fourth of the code of sixteen stores, or less, and no sum is indexed by what a compiler may not know.
+    for (uint stored = 0; stored < ROWS; stored += AT_A_TIME, row += AT_A_TIME) {
+        STORE_SOME
         REPEAT_8(MOVE_UP)
         MOVE_UP(8) MOVE_UP(9) MOVE_UP(10) MOVE_UP(11)
+#ifdef BUFFERS
+        MOVE_UP(12) MOVE_UP(13) MOVE_UP(14)
+#endif
     }
 #else
     REPEAT_4(STORE)

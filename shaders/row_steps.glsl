@@ -8,10 +8,8 @@
 
 #ifndef REDUCE_ONE_SUBGROUP
 const bool KEEPS_ROW = true;
-#elif defined(TEXEL) || defined(WIDE)
-layout(constant_id = 3) const bool KEEPS_ROW = true;
 #else
-const bool KEEPS_ROW = false;  // SwiftShader loads faster than it indexes arrays
+layout(constant_id = 3) const bool KEEPS_ROW = true;
 #endif
 const uint KEPT_STEPS = KEEPS_ROW ? STEPS : 1;
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <numeric>
 
+#include "runtime/specialization.hpp"
 #include "tests/affine.hpp"
 #include "tests/refusal.hpp"
 #include "tests/test_device.hpp"
@@ -120,6 +121,19 @@ TEST_F(RecordingTest, CountsBeyondTheCapacityAreRefused) {
     refusal([&] { recording.set(Extent(4, 7), 1); });
     recording.run();
     EXPECT_THAT(memory.result(), Eq(memory.expected(1, 1, 2)));
+}
+
+TEST_F(RecordingTest, CodeThatWasSpecializedBefore) {
+    const std::vector<uint32_t> code =
+        specialize(shaders::test_affine_storage.code, std::vector<uint32_t>{C / 4, 3});
+    const Shader shader{"affine", code};
+    const Kernel kernel = affine_kernel(shader, BindingKind::storage);
+    const Chain chain(device().capabilities(), 4, 2, kernel);  // asks for shifts of 1 in vain
+    Memory memory(4);
+    PipelineCache own(device());
+    Recording recording(device(), own, chain.plan, chain.bind(memory));
+    recording.run();
+    EXPECT_THAT(memory.result(), Eq(memory.expected(1, 6, 4)));
 }
 
 TEST_F(RecordingTest, EveryKindOfBinding) {

@@ -83,6 +83,7 @@ TEST_P(Drivers, FactsAreAsExpected) {
         EXPECT_EQ(c.fast_buffer_loads, GetParam().scalar_loads);
         EXPECT_EQ(c.texel_kernels_broken, GetParam().texel_broken);
         EXPECT_EQ(c.cooperative_matrix_broken, GetParam().matrix_broken);
+        EXPECT_EQ(c.folds_constants, GetParam().driver != 10);
         EXPECT_EQ(c.full_subgroups, GetParam().driver != 18);
         EXPECT_EQ(c.registers, GetParam().vendor == 0x13B5 ? 64u : 0u);
         EXPECT_EQ(c.loops_take_turns, GetParam().vendor == 0x10DE);

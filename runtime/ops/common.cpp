@@ -162,7 +162,8 @@ const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
 
 bool keeps_row(const Kernel& kernel, uint32_t columns) {
     const Requirements& r = kernel.requirements;
-    return !r.cpu_only || ((r.wide_loads || r.texel_buffers) && columns / 4 <= 48 * r.invocations);
+    const uint32_t steps = r.wide_loads || r.texel_buffers ? 48 : 16;
+    return !r.cpu_only || columns / 4 <= steps * r.invocations;
 }
 
 uint32_t rows_of_workgroup(const Kernel& kernel, Extent rows) {

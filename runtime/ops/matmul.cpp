@@ -92,6 +92,7 @@ bool suits(const MatmulTile& shape, const Capabilities& capabilities, const Matm
         case Algorithm::pointer:
             return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::texel:
+        case Algorithm::buffers:
             return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::plain:
             return true;
@@ -390,6 +391,7 @@ bool supports(const Kernel& kernel, const Capabilities& capabilities, const Matm
             return std::max(a_elements(problem), b_elements(problem)) / 4 <= capabilities.max_texel_elements;
         case Algorithm::matrix:
         case Algorithm::tiled:
+        case Algorithm::buffers:
         case Algorithm::plain:
             return true;
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+VKBERT_DECLARE_SHADER(matmul_buffers)
 VKBERT_DECLARE_SHADER(matmul_held)
 VKBERT_DECLARE_SHADER(matmul_plain_fp32)
 VKBERT_DECLARE_SHADER(matmul_plain_fp16)
@@ -162,18 +163,20 @@ void add_held(Variants& variants) {
     variants.tiles.push_back({Algorithm::held, rows * tiles, columns, rows});
 }
 
-void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows) {
+void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows,
+               BindingKind operands = texel) {
     constexpr uint32_t invocations = 8;
     Kernel kernel{"matmul",      name,
                   &shader,       {},
-                  {invocations}, {storage, texel, texel, storage, storage, storage, storage, storage}};
+                  {invocations}, {storage, operands, operands, storage, storage, storage, storage, storage}};
     kernel.requirements = {.invocations = invocations,
                            .min_subgroup_size = 4,
                            .subgroup_quad = true,
-                           .texel_buffers = true,
+                           .texel_buffers = operands == texel,
                            .cpu_only = true};
     variants.kernels.push_back(std::move(kernel));
-    variants.tiles.push_back({Algorithm::texel, rows, 4 * invocations});
+    variants.tiles.push_back(
+        {operands == texel ? Algorithm::texel : Algorithm::buffers, rows, 4 * invocations});
 }
 
 /// The last numbers are bounds from what compilers tell (tools/lab/COMPILERS.md): tiled_64 spills with 64
@@ -214,6 +217,7 @@ Variants make_variants(Type type) {
     // Of fp16, texels are 1.2 to 2 times as fast at MiniLM's shapes (`vkbert bench matmul --precision fp16`,
     // -dx, -dw; Mesa 26.1, 8 lanes). With 16 lanes there are addresses alone.
     if (half) add_pointers();
+    if (!half) add_texel(variants, shaders::matmul_buffers, "cpu_buffers", 16, storage);
     add_all_tiled(variants, half);
     add_plain(variants, half ? shaders::matmul_plain_fp16 : shaders::matmul_plain_fp32);
     return variants;

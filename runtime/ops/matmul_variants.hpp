@@ -9,7 +9,7 @@
 
 namespace vkbert::ops {
 
-enum class Algorithm : uint8_t { matrix, tiled, held, pointer, texel, plain };
+enum class Algorithm : uint8_t { matrix, tiled, held, pointer, texel, buffers, plain };
 
 /// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
 struct MatmulTile {
