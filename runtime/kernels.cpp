@@ -54,6 +54,10 @@ bool satisfies(const Capabilities& capabilities, const Requirements& r, std::str
     return fits(missing(capabilities, r), why);
 }
 
+bool folds_here(const Capabilities& capabilities, const Kernel& kernel) {
+    return !capabilities.folds_constants && !kernel.stays_general;
+}
+
 uint32_t storage_buffers(const Kernel& kernel) {
     return static_cast<uint32_t>(
         std::count(kernel.bindings.begin(), kernel.bindings.end(), BindingKind::storage));

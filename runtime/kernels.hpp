@@ -77,7 +77,13 @@ struct Kernel {
         constants;  // tile sizes and the like: the first specialization constants, ids 0, 1, ...
     std::vector<BindingKind> bindings;    // kind of every binding slot, in the shader's order
     uint32_t required_subgroup_size = 0;  // 0: any
+    bool stays_general = false;           // see folds_here()
 };
+
+/// Whether the specialization constants of a kernel are folded before the driver sees it
+/// (runtime/specialization.hpp): where that does not fold them itself, unless the kernel's loops, once
+/// unrolled, take such a driver longer to compile than they save.
+bool folds_here(const Capabilities& capabilities, const Kernel& kernel);
 
 /// Storage-buffer descriptors that the kernel binds.
 uint32_t storage_buffers(const Kernel& kernel);

@@ -175,7 +175,7 @@ Pipeline PipelineCache::create(const Kernel& kernel, const std::vector<uint32_t>
     VkResult result = f.vkCreatePipelineLayout(device, &layout, nullptr, &p.layout);
 
     VkShaderModule own = VK_NULL_HANDLE;  // of this pipeline alone
-    VkShaderModule& module = device_.capabilities().folds_constants ? modules_[kernel.shader] : own;
+    VkShaderModule& module = folds_here(device_.capabilities(), kernel) ? own : modules_[kernel.shader];
     if (result == VK_SUCCESS && !module) {
         const std::span<const uint32_t> code = kernel.shader->code;
         result = &module == &own ? make_module(device_, specialize(code, constants), module)

@@ -43,6 +43,7 @@ layout(std430, binding = 8) writeonly buffer Partials { FLOAT4 partials[]; };
 layout(push_constant) uniform Push { LayerNormBackwardPush p; };
 
 #include "shaders/row_steps.glsl"
+const uint FULL_STEPS = EVEN ? STEPS : KEEPS_ROW ? STEPS - 1 : 0;  // of them all lanes are inside
 
 uint row;
 float mean, rstd, sum, product;
@@ -52,7 +53,7 @@ vec4 held_gamma[HELD_STEPS], d_gamma[HELD_STEPS], d_beta[HELD_STEPS];
 #endif
 
 uint column_of(uint s) { return s * LOCAL_SIZE + gl_LocalInvocationID.x; }
-bool inside(uint s) { return EVEN || column_of(s) < COLUMNS4; }
+bool inside(uint s) { return s < FULL_STEPS || column_of(s) < COLUMNS4; }
 
 #ifdef REDUCE_ONE_SUBGROUP
 void hold(uint s) {

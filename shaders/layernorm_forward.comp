@@ -34,13 +34,14 @@ layout(std430, binding = 6) writeonly buffer Rstd { float rstd_data[]; };
 layout(push_constant) uniform Push { LayerNormForwardPush p; };
 
 #include "shaders/row_steps.glsl"
+const uint FULL_STEPS = EVEN ? STEPS : KEEPS_ROW ? STEPS - 1 : 0;  // of them all lanes are inside
 
 uint row;
 float mean, rstd, sum, squares;
 vec4 kept_x[KEPT_STEPS], held_gamma[HELD_STEPS], held_beta[HELD_STEPS];
 
 uint column_of(uint s) { return s * LOCAL_SIZE + gl_LocalInvocationID.x; }
-bool inside(uint s) { return EVEN || column_of(s) < COLUMNS4; }
+bool inside(uint s) { return s < FULL_STEPS || column_of(s) < COLUMNS4; }
 
 void hold(uint s) {
     held_gamma[s] = inside(s) ? LOAD_GAMMA(column_of(s)) : vec4(0);

@@ -91,6 +91,16 @@ TEST(Kernels, SizeOfAllShaders) {
 
 }  // namespace
 
+TEST(FoldsHere, WhereTheDriverDoesNotUnlessTheKernelStaysGeneral) {
+    Capabilities c = capable();
+    Kernel kernel = named("any");
+    EXPECT_FALSE(folds_here(c, kernel));
+    c.folds_constants = false;
+    EXPECT_TRUE(folds_here(c, kernel));
+    kernel.stays_general = true;
+    EXPECT_FALSE(folds_here(c, kernel));
+}
+
 TEST(Satisfies, EveryRequirementIsAskedFor) {
     std::string why = "left over";
     EXPECT_TRUE(satisfies(capable(), everything(), &why));

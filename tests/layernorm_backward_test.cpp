@@ -19,6 +19,7 @@ struct Case {
     bool residual = false, in_place = false;
     uint32_t pitch = 0;
     uint32_t capacity = 0;  // rows are a run-time extent of this capacity
+    bool together = false;  // d_beta follows d_gamma, as in a model's gradients
 };
 
 struct Problem {
@@ -52,7 +53,16 @@ void run_problem(const Case& c, const Problem& problem, const KernelChoices& cho
         c.in_place ? run.in_out(problem.d_y, c.type, layout) : run.input(problem.d_y, c.type, layout);
     const Tensor residual = run.input(problem.added, c.type, layout);
     const Tensor d_x = c.in_place ? d_y : run.output(rows, c.columns, c.type, c.pitch);
-    const Tensor d_gamma = run.in_out(problem.d_gamma), d_beta = run.in_out(problem.d_beta);
+    Tensor d_gamma, d_beta;
+    if (c.together) {
+        Matrix both(1, 2 * c.columns);
+        for (uint32_t i = 0; i < c.columns; i++)
+            both(0, i) = problem.d_gamma(0, i), both(0, c.columns + i) = problem.d_beta(0, i);
+        const Tensor tensor = run.in_out(both);
+        d_gamma = tensor.columns_at(0, c.columns), d_beta = tensor.columns_at(c.columns, c.columns);
+    } else {
+        d_gamma = run.in_out(problem.d_gamma), d_beta = run.in_out(problem.d_beta);
+    }
     ops::layernorm_backward(run.plan(), "test", d_x, d_gamma, d_beta, d_y, x, run.input(problem.gamma),
                             run.input(problem.statistics.mean, Type::fp32, {.rows = rows}),
                             run.input(problem.statistics.rstd, Type::fp32, {.rows = rows}),
@@ -108,6 +118,8 @@ TEST(LayerNormBackward, WidthsOfRealModelsAndOddOnes) {
     for (const uint32_t columns : {4u, 28u, 252u, 260u, 312u, 384u, 768u, 4096u})
         run_case({.rows = 3, .columns = columns});
     for (const uint32_t columns : {28u, 384u}) run_case({.rows = 3, .columns = columns, .type = Type::fp16});
+    for (const uint32_t columns : {64u, 192u, 320u})
+        run_case({.rows = 70, .columns = columns, .together = true});
 }
 
 TEST(LayerNormBackward, NumbersOfRows) {

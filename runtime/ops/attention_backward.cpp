@@ -75,13 +75,15 @@ std::vector<Kernel> make_kernels(const Shader& pointer, const Shader& texels, co
                           .shared_memory = attention_least_shared_memory,
                           .registers = 112},
          .constants = {64},
-         .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}},
+         .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage},
+         .stays_general = true},
         {.op = op,
          .name = "tiled_wide",
          .shader = &tiled,
          .requirements = {.invocations = 256, .shared_memory = most_shared_memory},
          .constants = {256},
-         .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage}}};
+         .bindings = {storage, storage, storage, storage, storage, storage, storage, storage, storage},
+         .stays_general = true}};
     kernels.insert(kernels.end(), std::begin(others), std::end(others));
     return kernels;
 }

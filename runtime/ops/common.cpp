@@ -160,9 +160,9 @@ const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
     return first_fitting(plan.capabilities(), table, bindings);
 }
 
-bool keeps_row(const Kernel& kernel, uint32_t columns) {
+bool keeps_row(const Capabilities& capabilities, const Kernel& kernel, uint32_t columns) {
+    const uint32_t steps = capabilities.folds_constants ? 48 : 16;
     const Requirements& r = kernel.requirements;
-    const uint32_t steps = r.wide_loads || r.texel_buffers ? 48 : 16;
     return !r.cpu_only || columns / 4 <= steps * r.invocations;
 }
 

@@ -75,7 +75,7 @@ const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
 /// Whether a kernel with shaders/row_steps.glsl keeps a row of as many columns: on a CPU driver up to 48
 /// steps, since LLVM takes seconds to compile more, of SwiftShader 16: 0.3 s forward and 0.5 s backward, of
 /// 48 steps 2.5 and 10 s (`vkbert bench layernorm`).
-bool keeps_row(const Kernel& kernel, uint32_t columns);
+bool keeps_row(const Capabilities& capabilities, const Kernel& kernel, uint32_t columns);
 /// How many rows a workgroup of a kernel with shaders/row_steps.glsl goes over: on a CPU driver some, which
 /// share what it costs to load the row that they have in common.
 uint32_t rows_of_workgroup(const Kernel& kernel, Extent rows);

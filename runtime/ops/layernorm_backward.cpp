@@ -94,6 +94,20 @@ static void append_columns(Plan& plan, const std::string& label, const Tensor& p
     plan.append(std::move(dispatch));
 }
 
+/// d_gamma and d_beta from partials(b,2P): in one dispatch where they follow each other as in the partials,
+/// which a model's gradients of a multiple of 64 columns do.
+static void append_sums(Plan& plan, const std::string& label, const Tensor& d_gamma, const Tensor& d_beta,
+                        const Tensor& partials) {
+    const uint32_t columns = d_gamma.columns, beta_at = partials.columns / 2;
+    if (columns == beta_at && d_beta.storage == d_gamma.storage &&
+        d_beta.offset == d_gamma.offset + d_gamma.bytes()) {
+        const Tensor both = Plan::tensor_at(d_gamma.storage, d_gamma.offset, 1u, 2 * columns, Type::fp32);
+        return column_sums(plan, label + " gamma and beta", both, partials);
+    }
+    column_sums(plan, label + " gamma", d_gamma, partials.columns_at(0, columns));
+    column_sums(plan, label + " beta", d_beta, partials.columns_at(beta_at, columns));
+}
+
 void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x, const Tensor& d_gamma,
                         const Tensor& d_beta, const Tensor& d_y, const Tensor& x, const Tensor& gamma,
                         const Tensor& mean, const Tensor& rstd, const Tensor* d_x_residual) {
@@ -116,7 +130,8 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
                          {mean},          {rstd}, {residual}, {d_x, Access::write}};
     const Kernel& kernel = choose_fitting(plan, layernorm_backward_kernels(x.type), dispatch.bindings);
     dispatch.kernel = &kernel;
-    const bool keeps = keeps_row(kernel, x.columns), sums_columns = kernel.requirements.cpu_only && keeps;
+    const bool keeps = keeps_row(plan.capabilities(), kernel, x.columns),
+               sums_columns = kernel.requirements.cpu_only && keeps;
     const uint32_t block_rows = block_rows_of(x.rows);
     const uint32_t blocks = (x.rows.capacity + block_rows - 1) / block_rows;
     const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
@@ -131,8 +146,7 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
     dispatch.groups = {sums_columns ? Groups{blocks} : Groups{x.rows, rows}, Groups{}, Groups{}};
     dispatch.work = row_work(x, sums_columns ? 17 : 12, d_x_residual != nullptr ? 4 : 3);
     plan.append(std::move(dispatch));
-    column_sums(plan, label + " gamma", d_gamma, partials.columns_at(0, x.columns));
-    column_sums(plan, label + " beta", d_beta, partials.columns_at(part_columns(x), x.columns));
+    append_sums(plan, label, d_gamma, d_beta, partials);
 }
 
 }  // namespace vkbert::ops

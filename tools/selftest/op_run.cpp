@@ -77,7 +77,7 @@ test::Matrix OpRun::result(const Tensor& tensor) {
     for (uint32_t row = 0; row < matrix.rows; ++row)
         for (uint32_t column = 0; column < matrix.columns; ++column) {
             const std::byte* source =
-                bytes.data() + (size_t(row) * tensor.pitch + column) * size_of(tensor.type);
+                bytes.data() + tensor.offset + (size_t(row) * tensor.pitch + column) * size_of(tensor.type);
             uint16_t half = 0;
             float single = 0;
             if (tensor.type == Type::fp16)

@@ -52,8 +52,9 @@ std::vector<BenchCase> layernorm_backward_cases(const BenchShapes& shapes) {
     return {{fmt::format("{} x {}", rows, H), shapes.type, ops::layernorm_backward_kernels(shapes.type),
              [=, type = shapes.type](BenchScene& s) {
                  const Tensor d_x = s.matrix(rows, H, type), d_y = s.matrix(rows, H, type),
-                              x = s.matrix(rows, H, type), d_gamma = s.matrix(1, H), d_beta = s.matrix(1, H),
-                              gamma = s.matrix(1, H), mean = s.matrix(rows, 1), rstd = s.matrix(rows, 1);
+                              x = s.matrix(rows, H, type), sums = s.matrix(1, 2 * H),  // as in a model
+                     d_gamma = sums.columns_at(0, H), d_beta = sums.columns_at(H, H), gamma = s.matrix(1, H),
+                              mean = s.matrix(rows, 1), rstd = s.matrix(rows, 1);
                  ops::layernorm_backward(s.plan, "layernorm backward", d_x, d_gamma, d_beta, d_y, x, gamma,
                                          mean, rstd);
              }}};
