@@ -88,12 +88,16 @@ class Specializer {
   public:
     Specializer(Words code, Words constants) : constants_(constants) {
         out_.reserve(code.size());
-        out_.assign(code.begin(), code.begin() + header_words);
-        for (size_t at = header_words; at < code.size();) {
-            const Words instruction = code.subspan(at, code[at] >> 16);
-            at += instruction.size();
+        size_t at = std::min<size_t>(header_words, code.size());
+        out_.assign(code.begin(), code.begin() + ptrdiff_t(at));
+        while (at < code.size()) {
+            const size_t words = code[at] >> 16;
+            if (words == 0 || words > code.size() - at) break;
+            const Words instruction = code.subspan(at, words);
+            at += words;
             if (!rewrite(instruction)) out_.insert(out_.end(), instruction.begin(), instruction.end());
         }
+        out_.insert(out_.end(), code.begin() + ptrdiff_t(at), code.end());  // what no instruction begins
     }
     std::vector<uint32_t> take() && { return std::move(out_); }
 

@@ -121,6 +121,13 @@ TEST(Specialization, LeavesWhatItCannotFold) {
     EXPECT_EQ(after(wide, {}), wide);
 }
 
+TEST(Specialization, EndsWhereNoInstructionBegins) {
+    EXPECT_EQ(specialize({}, {}), Words());
+    EXPECT_EQ(specialize(Words{1, 2}, {}), (Words{1, 2}));
+    for (const Words& rest : {Words{0, op_spec_true}, Words{head(9, op_spec_true), boolean, 12}})
+        EXPECT_EQ(after(rest, {}), rest);
+}
+
 TEST(Specialization, NoConstantOfOurKernelsIsLeft) {
     std::vector<Kernel> kernels;
     for (const ops::KernelTable& table : ops::all_kernels())
