@@ -67,7 +67,7 @@ class CopyTimer::Copy {
         : kernel_(std::move(kernel)),
           groups_(groups_of(device.capabilities(), kernel_)),
           bytes_(uint64_t(groups_) * group_floats * 4),
-          source_(device, bytes_, MemoryRole::device),
+          source_(device, bytes_ + Plan::read_slack, MemoryRole::device),
           target_(device, bytes_, MemoryRole::device),
           recording_(record(device, pipelines)) {
         seconds_of_run(*recording_);  // touches the pages
@@ -123,11 +123,12 @@ CopyTimer::CopyTimer(Device& device) : pipelines_(std::make_unique<PipelineCache
     // CPU drivers: which is the fastest, by up to a factor of two, depends on the version and the width of
     // vectors.
     std::vector<uint32_t> sizes{local_size};
-    if (cpu) sizes.insert(sizes.end(), {16, 8});
+    if (cpu) sizes.insert(sizes.end(), {16, 8, 4});
     for (const uint32_t invocations : sizes) {
         consider("storage", shaders::copy_peak, storage, invocations);
         if (cpu && !c.texel_kernels_broken) consider("texel", shaders::copy_peak_texel, texel, invocations);
-        if (c.fast_buffer_loads && c.int64) consider("wide", shaders::copy_peak_wide, storage, invocations);
+        if (c.scalar_pointer_loads && c.buffer_device_address && invocations == c.subgroup_size)
+            consider("wide", shaders::copy_peak_wide, address, invocations);
     }
 }
 

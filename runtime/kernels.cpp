@@ -34,7 +34,7 @@ static std::string missing(const Capabilities& c, const Requirements& r) {
     if (r.subgroup_shuffle && !c.subgroup_shuffle) return "needs subgroup shuffles";
     if (r.subgroup_quad && !c.subgroup_quad) return "needs subgroup quad operations";
     if (r.buffer_device_address && !c.buffer_device_address) return "needs buffer device addresses";
-    if ((r.buffer_device_address || r.wide_loads) && !c.int64) return "needs 64-bit integers";
+    if (r.buffer_device_address && !c.int64) return "needs 64-bit integers";
     if (r.scalar_pointer_loads && !c.scalar_pointer_loads) return "needs scalar loads at uniform addresses";
     if (r.texel_buffers && c.texel_kernels_broken) return "needs texel buffers, which this driver gets wrong";
     if (r.fp16_arithmetic && !c.fp16_arithmetic) return "needs fp16 arithmetic";
@@ -111,8 +111,6 @@ const Kernel& choose_kernel(std::span<const Kernel> table, const Capabilities& c
         std::string reason = missing(capabilities, kernel);
         if (reason.empty() && kernel.requirements.cpu_only && capabilities.device_class != DeviceClass::cpu)
             reason = "is for CPU drivers";
-        if (reason.empty() && kernel.requirements.wide_loads && !capabilities.fast_buffer_loads)
-            reason = "is for drivers that load buffers as fast as texels";
         if (reason.empty() && kernel.requirements.matrix.m != 0 &&
             capabilities.device_class == DeviceClass::cpu)
             reason = "is for GPUs: a CPU driver only imitates matrix cores";

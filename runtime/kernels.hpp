@@ -48,7 +48,8 @@ struct Requirements {
     bool subgroup_arithmetic = false, subgroup_shuffle = false, subgroup_quad = false;
     bool buffer_device_address = false;  // with 64-bit integers
     bool scalar_pointer_loads = false;   // see Capabilities
-    bool wide_loads = false;             // 64-bit integers in buffers; for CPU drivers with fast_buffer_loads
+    bool whole_vectors = false;  // shaders/blocks.glsl with -DWIDE: rows are whole blocks of all invocations
+    bool keeps_rows = false;     // shaders/row_steps.glsl without a loop: rows are short (ops::keeps_row)
     bool texel_buffers = false;
     bool fp16_arithmetic = false;
     bool mixed_dot_product = false;  // see Capabilities

@@ -2,22 +2,27 @@
 #extension GL_GOOGLE_include_directive : require
 // g = gradient * gradient_factor;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
 // w -= lr * (m / correction1 / (sqrt(v / correction2) + epsilon) + weight_decay * w);  gradient = 0.
-// With both corrections 1 this is the paper's BertAdam. After an overflow only the gradient is zeroed.
+// With both corrections 1 this is the paper's BertAdam. After an overflow only the gradient is zeroed. -DWIDE reads whole vectors.
 #include "shaders/common.glsl"
+#include "shaders/blocks.glsl"
 #include "shaders/adamw.h"
-#include "shaders/touch.glsl"
 #include "shaders/training_scalars.h"
 
 layout(constant_id = 1) const uint STEPS = 1;  // of four elements, by each invocation
 layout(constant_id = 2) const uint HALVES = 0;  // keep an fp16 copy of the weights?
 
 layout(std430, binding = 1) readonly buffer Scalars { TrainingScalars s; };
-layout(std430, binding = 2) buffer Weights { FLOAT4 weights[]; };
-layout(std430, binding = 3) buffer Gradient { FLOAT4 gradient[]; };
-layout(std430, binding = 4) buffer FirstMoment { FLOAT4 first_moment[]; };
-layout(std430, binding = 5) buffer SecondMoment { FLOAT4 second_moment[]; };
-layout(std430, binding = 6) writeonly buffer Halves { HALF4 halves[]; };
-layout(push_constant) uniform Push { AdamWPush p; };
+layout(std430, binding = 2) buffer Weights { FLOAT_UNIT weights_data[]; };
+layout(std430, binding = 3) buffer Gradient { FLOAT_UNIT gradient_data[]; };
+layout(std430, binding = 4) buffer FirstMoment { FLOAT_UNIT first_moment_data[]; };
+layout(std430, binding = 5) buffer SecondMoment { FLOAT_UNIT second_moment_data[]; };
+layout(std430, binding = 6) writeonly buffer Halves { HALF_UNIT halves_data[]; };
+layout(push_constant) uniform Push {
+#ifdef WIDE
+    uint64_t weights_address, gradient_address, first_moment_address, second_moment_address;
+#endif
+    AdamWPush p;
+};
 
 void main() {
     const float gradient_factor = s.gradient_factor;
@@ -30,24 +35,23 @@ void main() {
     const bool update = s.overflow == 0u;
     const uint first = gl_WorkGroupID.x * LOCAL_SIZE * STEPS;
     for (uint step = 0; step < STEPS; step++) {
-        const uint base = first + step * LOCAL_SIZE, count = min(LOCAL_SIZE, max(p.elements4, base) - base);
-        TOUCH(gradient, base, count)
-        TOUCH(first_moment, base, count)
-        TOUCH(second_moment, base, count)
-        TOUCH(weights, base, count)
-        const uint i = base + gl_LocalInvocationID.x;
-        if (i >= p.elements4) break;
+        const uint block = first + step * LOCAL_SIZE;
+#ifdef WIDE
+        if (block + LOCAL_SIZE > p.elements4) break;
+#else
+        if (block + gl_LocalInvocationID.x >= p.elements4) break;
+#endif
         if (update) {
-            const vec4 g = UNPACK_FLOAT4(gradient[i]) * gradient_factor;
-            const vec4 m = beta1 * UNPACK_FLOAT4(first_moment[i]) + one_minus_beta1 * g;
-            const vec4 v = beta2 * UNPACK_FLOAT4(second_moment[i]) + one_minus_beta2 * g * g;
-            vec4 w = UNPACK_FLOAT4(weights[i]);
+            const vec4 g = LOAD_FLOATS(gradient, block) * gradient_factor;
+            const vec4 m = beta1 * LOAD_FLOATS(first_moment, block) + one_minus_beta1 * g;
+            const vec4 v = beta2 * LOAD_FLOATS(second_moment, block) + one_minus_beta2 * g * g;
+            vec4 w = LOAD_FLOATS(weights, block);
             w -= decay * w + step_size * m / (sqrt(v / correction2) + epsilon);
-            first_moment[i] = PACK_FLOAT4(m);
-            second_moment[i] = PACK_FLOAT4(v);
-            weights[i] = PACK_FLOAT4(w);
-            if (HALVES != 0u) halves[i] = PACK_HALF4(w);
+            STORE_FLOATS(first_moment, block, m)
+            STORE_FLOATS(second_moment, block, v)
+            STORE_FLOATS(weights, block, w)
+            if (HALVES != 0u) STORE_HALVES(halves, block, w)
         }
-        gradient[after_touching(i)] = PACK_FLOAT4(vec4(0));
+        STORE_FLOATS(gradient, block, vec4(0))
     }
 }

@@ -2,49 +2,62 @@
 #extension GL_GOOGLE_include_directive : require
 // output(strips,N) fp32: row s is the sum of the s-th of `strips` even shares of the rows of input(T,N), in order, and of
 // what is there when accumulating. Long inputs go twice through this shader: into a few strips, and those into one. One
-// invocation four columns of one strip; no barriers. -DTEXEL reads the input as a texel buffer.
+// invocation four columns of one strip; no barriers. -DTEXEL reads the input as a texel buffer, -DWIDE whole vectors of it.
 #include "shaders/common.glsl"
 #include "shaders/column_sums.h"
-#include "shaders/texel.glsl"
-#include "shaders/touch.glsl"
+#include "shaders/blocks.glsl"
 
 #ifdef TEXEL
 layout(binding = 1) uniform TEXELS4 input_texels;
-#define LOAD(i) FETCH4(input_texels, i)
-#else
-layout(std430, binding = 1) readonly buffer Input { STORED4 input_data[]; };
-#define LOAD(i) UNPACK4(input_data[i])
+#elif !defined(WIDE)
+layout(std430, binding = 1) readonly buffer Input { STORED_UNIT input_data[]; };
 #endif
-layout(std430, binding = 2) buffer Output { float output1[]; };
-layout(std430, binding = 2) buffer Output4 { vec4 output4[]; };
-layout(push_constant) uniform Push { ColumnSumsPush p; };
+#ifdef WIDE
+layout(std430, binding = 2) buffer Output { FLOAT_UNIT sums_data[]; };
+layout(std430, binding = 2) buffer Pairs { vec2 sums_pairs[]; };
+#else
+layout(std430, binding = 2) buffer Output { float sums_elements[]; };
+layout(std430, binding = 2) buffer Output4 { FLOAT_UNIT sums_data[]; };
+#endif
+layout(push_constant) uniform Push {
+#ifdef WIDE
+    uint64_t input_address;
+#endif
+    ColumnSumsPush p;
+};
+
+vec4 load(uint row, uint block) { return LOAD_BLOCK(input, row * p.input_pitch4 + block); }
 
 void main() {
-    const uint column4 = gl_WorkGroupID.x * LOCAL_SIZE + gl_LocalInvocationID.x;
-    const uint strip = gl_WorkGroupID.y;
+    const uint block = gl_WorkGroupID.x * LOCAL_SIZE, strip = gl_WorkGroupID.y;
+#ifndef WIDE
+    const uint column4 = block + gl_LocalInvocationID.x;
     if (4 * column4 >= p.columns) return;
+#endif
     const uint rows = extent(p.rows, p.rows_symbol);
     const uint share = (rows + p.strips - 1) / p.strips;
     uint row = min(strip * share, rows);
     const uint end = min(row + share, rows);
 
-    const uint first4 = gl_WorkGroupID.x * LOCAL_SIZE, count4 = min(LOCAL_SIZE, (p.columns + 3) / 4 - first4);
     vec4 sum = vec4(0);
-    for (; row + 4 <= end; row += 4) {
-        for (uint i = 0; i < 4; i++) { TOUCH(input_data, (row + i) * p.input_pitch4 + first4, count4) }
-        const uint at = row * p.input_pitch4 + column4;
-        const vec4 x0 = LOAD(at), x1 = LOAD(at + p.input_pitch4), x2 = LOAD(at + 2 * p.input_pitch4),
-                   x3 = LOAD(at + 3 * p.input_pitch4);
-        sum += (x0 + x1) + (x2 + x3);
-    }
-    for (; row < end; row++) sum += LOAD(row * p.input_pitch4 + column4);
+    for (; row + 4 <= end; row += 4) sum += (load(row, block) + load(row + 1, block)) + (load(row + 2, block) + load(row + 3, block));
+    for (; row < end; row++) sum += load(row, block);
 
-    const uint to = after_touching(strip * p.output_pitch4 + column4);
-    if (4 * column4 + 4 <= p.columns) {
-        if (p.accumulate != 0u) sum += output4[to];
-        output4[to] = sum;
-    } else {
-        for (uint i = 0; i < p.columns - 4 * column4; i++)
-            output1[4 * to + i] = sum[i] + (p.accumulate != 0u ? output1[4 * to + i] : 0.0);
+    const uint to = strip * p.output_pitch4 + block;
+#ifdef WIDE
+    if (p.accumulate != 0u) {
+        const uint pair = 2 * to + gl_LocalInvocationID.x;
+        sum += vec4(sums_pairs[pair], sums_pairs[pair + LOCAL_SIZE]);
     }
+    STORE_FLOATS(sums, to, sum)
+#else
+    if (4 * column4 + 4 <= p.columns) {
+        if (p.accumulate != 0u) sum += sums_data[IN_BLOCK(to)];
+        STORE_FLOATS(sums, to, sum)
+    } else {
+        const uint first = 4 * IN_BLOCK(to);
+        for (uint i = 0; i < p.columns - 4 * column4; i++)
+            sums_elements[first + i] = sum[i] + (p.accumulate != 0u ? sums_elements[first + i] : 0.0);
+    }
+#endif
 }

@@ -3,26 +3,30 @@
 #extension GL_EXT_control_flow_attributes : require
 // partials[first_partial + b] = sum of the squares of block b of a gradient divided by the loss scale; the bits of
 // infinity when an element is not finite, told by its exponent, because drivers may assume NaN and infinity away.
-// -DTEXEL reads the gradient as a texel buffer.
+// -DTEXEL reads the gradient as a texel buffer, -DWIDE whole vectors of it.
 #include "shaders/common.glsl"
+#include "shaders/blocks.glsl"
 #include "shaders/reduce.glsl"
 #include "shaders/gradient_norm.h"
-#include "shaders/touch.glsl"
 #include "shaders/training_scalars.h"
 
 #ifdef TEXEL
 layout(binding = 1) uniform samplerBuffer gradient_texels;
-#define LOAD_BITS(i) floatBitsToUint(texelFetch(gradient_texels, int(i)))
+#define LOAD_BITS(first) floatBitsToUint(LOAD_FLOATS(gradient, first))
 #elif defined(WIDE)
-layout(std430, binding = 1) readonly buffer Gradient { u64vec2 gradient[]; };  // bits of fp32
-#define LOAD_BITS(i) uvec4(unpack32(gradient[i].x), unpack32(gradient[i].y))
+#define LOAD_BITS(first) load_block_bits(gradient_address, first)
 #else
-layout(std430, binding = 1) readonly buffer Gradient { uvec4 gradient[]; };
-#define LOAD_BITS(i) gradient[i]
+layout(std430, binding = 1) readonly buffer Gradient { uvec4 gradient_data[]; };  // bits of fp32
+#define LOAD_BITS(first) gradient_data[IN_BLOCK(first)]
 #endif
 layout(std430, binding = 2) readonly buffer Scalars { TrainingScalars scalars; };
 layout(std430, binding = 3) writeonly buffer Partials { uint partials[]; };  // bits of fp32
-layout(push_constant) uniform Push { GradientNormPush p; };
+layout(push_constant) uniform Push {
+#ifdef WIDE
+    uint64_t gradient_address;
+#endif
+    GradientNormPush p;
+};
 
 const uint EXPONENT = 0x7f800000u, AT_A_TIME = 4;
 
@@ -35,9 +39,9 @@ void add(uvec4 bits, float scale) {
     exponents = max(exponents, bits & uvec4(EXPONENT));
 }
 
-void add_some(uint i, float scale) {
+void add_blocks(uint first, float scale) {
     uvec4 bits[AT_A_TIME];
-    [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) bits[j] = LOAD_BITS(i + j * LOCAL_SIZE);
+    [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) bits[j] = LOAD_BITS(first + j * LOCAL_SIZE);
     [[unroll]] for (uint j = 0; j < AT_A_TIME; j++) add(bits[j], scale);
 }
 
@@ -45,19 +49,14 @@ void main() {
     const float scale = 1.0 / scalars.loss_scale;
     uint first = gl_WorkGroupID.x * p.block4;
     const uint end = min(first + p.block4, p.elements4);
+    for (; first + AT_A_TIME * LOCAL_SIZE <= end; first += AT_A_TIME * LOCAL_SIZE) add_blocks(first, scale);
 #ifdef WIDE
-    for (; first + AT_A_TIME * LOCAL_SIZE <= end; first += AT_A_TIME * LOCAL_SIZE) {
-        TOUCH(gradient, first, AT_A_TIME * LOCAL_SIZE)
-        add_some(first + gl_LocalInvocationID.x, scale);
-    }
-    uint i = first + gl_LocalInvocationID.x;
+    for (; first < end; first += LOCAL_SIZE) add(LOAD_BITS(first), scale);
 #else
-    uint i = first + gl_LocalInvocationID.x;
-    for (; i + (AT_A_TIME - 1) * LOCAL_SIZE < end; i += AT_A_TIME * LOCAL_SIZE) add_some(i, scale);
+    for (; first + gl_LocalInvocationID.x < end; first += LOCAL_SIZE) add(LOAD_BITS(first), scale);
 #endif
-    for (; i < end; i += LOCAL_SIZE) add(LOAD_BITS(i), scale);
     const float sum = workgroup_add((squares.x + squares.y) + (squares.z + squares.w));
     const uint exponent = workgroup_max(max(max(exponents.x, exponents.y), max(exponents.z, exponents.w)));
     if (gl_LocalInvocationID.x == 0u)
-        partials[after_touching(p.first_partial + gl_WorkGroupID.x)] = exponent == EXPONENT ? EXPONENT : floatBitsToUint(sum);
+        partials[p.first_partial + gl_WorkGroupID.x] = exponent == EXPONENT ? EXPONENT : floatBitsToUint(sum);
 }

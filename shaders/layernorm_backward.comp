@@ -3,11 +3,11 @@
 #extension GL_EXT_control_flow_attributes : require
 // d_x(T,H) = rstd * (g - mean(g) - n * mean(g * n)) + residual for each row, where n = (x - mean) * rstd is the normalized
 // row and g = d_y * gamma. One workgroup a row; may work in place of d_y or of the residual. -DTEXEL reads d_y, x, gamma
-// and the residual as texel buffers. A CPU driver's workgroup goes over a block of rows and makes, where it keeps rows, the sums of
+// and the residual as texel buffers, -DWIDE whole vectors of them. A CPU driver's workgroup goes over a block of rows and makes, where it keeps rows, the sums of
 // layernorm_backward_columns.comp as well.
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
-#include "shaders/texel.glsl"
+#include "shaders/blocks.glsl"
 #include "shaders/layernorm_backward.h"
 
 layout(constant_id = 1) const uint COLUMNS4 = 1;  // H / 4
@@ -20,27 +20,24 @@ layout(binding = 1) uniform TEXELS4 d_y_texels;
 layout(binding = 2) uniform TEXELS4 x_texels;
 layout(binding = 3) uniform samplerBuffer gamma_texels;
 layout(binding = 6) uniform TEXELS4 residual_texels;
-#define LOAD_D_Y(i) FETCH4(d_y_texels, i)
-#define LOAD_X(i) FETCH4(x_texels, i)
-#define LOAD_GAMMA(i) texelFetch(gamma_texels, int(i))
-#define LOAD_RESIDUAL(i) FETCH4(residual_texels, i)
-#else
-layout(std430, binding = 1) readonly buffer OutputGradient { STORED4 d_y_data[]; };
-layout(std430, binding = 2) readonly buffer Input { STORED4 x_data[]; };
-layout(std430, binding = 3) readonly buffer Gamma { FLOAT4 gamma_data[]; };
-layout(std430, binding = 6) readonly buffer Residual { STORED4 residual_data[]; };
-#define LOAD_D_Y(i) UNPACK4(d_y_data[i])
-#define LOAD_X(i) UNPACK4(x_data[i])
-#define LOAD_GAMMA(i) UNPACK_FLOAT4(gamma_data[i])
-#define LOAD_RESIDUAL(i) UNPACK4(residual_data[i])
+#elif !defined(WIDE)
+layout(std430, binding = 1) readonly buffer OutputGradient { STORED_UNIT d_y_data[]; };
+layout(std430, binding = 2) readonly buffer Input { STORED_UNIT x_data[]; };
+layout(std430, binding = 3) readonly buffer Gamma { FLOAT_UNIT gamma_data[]; };
+layout(std430, binding = 6) readonly buffer Residual { STORED_UNIT residual_data[]; };
 #endif
 layout(std430, binding = 4) readonly buffer Mean { float mean_data[]; };
 layout(std430, binding = 5) readonly buffer Rstd { float rstd_data[]; };
-layout(std430, binding = 7) writeonly buffer InputGradient { STORED4 d_x_data[]; };
+layout(std430, binding = 7) writeonly buffer InputGradient { STORED_UNIT d_x_data[]; };
 #ifdef REDUCE_ONE_SUBGROUP
-layout(std430, binding = 8) writeonly buffer Partials { FLOAT4 partials[]; };
+layout(std430, binding = 8) writeonly buffer Partials { FLOAT_UNIT partials_data[]; };
 #endif
-layout(push_constant) uniform Push { LayerNormBackwardPush p; };
+layout(push_constant) uniform Push {
+#ifdef WIDE
+    uint64_t d_y_address, x_address, gamma_address, residual_address;
+#endif
+    LayerNormBackwardPush p;
+};
 
 #include "shaders/row_steps.glsl"
 const uint FULL_STEPS = EVEN ? STEPS : KEEPS_ROW ? STEPS - 1 : 0;  // of them all lanes are inside
@@ -52,21 +49,21 @@ vec4 kept_g[KEPT_STEPS], kept_n[KEPT_STEPS];
 vec4 held_gamma[HELD_STEPS], d_gamma[HELD_STEPS], d_beta[HELD_STEPS];
 #endif
 
-uint column_of(uint s) { return s * LOCAL_SIZE + gl_LocalInvocationID.x; }
-bool inside(uint s) { return s < FULL_STEPS || column_of(s) < COLUMNS4; }
+uint block_of(uint s) { return s * LOCAL_SIZE; }
+bool inside(uint s) { return s < FULL_STEPS || block_of(s) + gl_LocalInvocationID.x < COLUMNS4; }
 
 #ifdef REDUCE_ONE_SUBGROUP
 void hold(uint s) {
-    held_gamma[s] = inside(s) ? LOAD_GAMMA(column_of(s)) : vec4(0);
+    held_gamma[s] = inside(s) ? LOAD_FLOATS(gamma, block_of(s)) : vec4(0);
     d_gamma[s] = d_beta[s] = vec4(0);
 }
 #endif
 // Step s of this lane, zero past the end of the row.
-vec4 load_d_y(uint s) { return inside(s) ? LOAD_D_Y(row * p.d_y_pitch4 + column_of(s)) : vec4(0); }
+vec4 load_d_y(uint s) { return inside(s) ? LOAD_BLOCK(d_y, row * p.d_y_pitch4 + block_of(s)) : vec4(0); }
 vec4 load_g(uint s) {
-    return inside(s) ? LOAD_D_Y(row * p.d_y_pitch4 + column_of(s)) * LOAD_GAMMA(column_of(s)) : vec4(0);
+    return inside(s) ? LOAD_BLOCK(d_y, row * p.d_y_pitch4 + block_of(s)) * LOAD_FLOATS(gamma, block_of(s)) : vec4(0);
 }
-vec4 load_n(uint s) { return inside(s) ? (LOAD_X(row * p.x_pitch4 + column_of(s)) - mean) * rstd : vec4(0); }
+vec4 load_n(uint s) { return inside(s) ? (LOAD_BLOCK(x, row * p.x_pitch4 + block_of(s)) - mean) * rstd : vec4(0); }
 
 void keep(uint s) {
     kept_n[s] = load_n(s);
@@ -88,8 +85,8 @@ void store(uint s) {
     if (!inside(s)) return;
     const vec4 g = KEEPS_ROW ? kept_g[s] : load_g(s), n = KEEPS_ROW ? kept_n[s] : load_n(s);
     vec4 d_x = (g - sum - n * product) * rstd;
-    if (RESIDUAL != 0u) d_x += LOAD_RESIDUAL(row * p.residual_pitch4 + column_of(s));
-    d_x_data[row * p.d_x_pitch4 + column_of(s)] = PACK4(d_x);
+    if (RESIDUAL != 0u) d_x += LOAD_BLOCK(residual, row * p.residual_pitch4 + block_of(s));
+    STORE_BLOCK(d_x, row * p.d_x_pitch4 + block_of(s), d_x)
 }
 
 void differentiate() {
@@ -105,9 +102,9 @@ void differentiate() {
 #ifdef REDUCE_ONE_SUBGROUP
 void store_sums(uint s) {
     if (!inside(s)) return;
-    const uint target = gl_WorkGroupID.x * 2 * p.part4 + column_of(s);
-    partials[target] = PACK_FLOAT4(d_gamma[s]);
-    partials[target + p.part4] = PACK_FLOAT4(d_beta[s]);
+    const uint target = gl_WorkGroupID.x * 2 * p.part4 + block_of(s);
+    STORE_FLOATS(partials, target, d_gamma[s])
+    STORE_FLOATS(partials, target + p.part4, d_beta[s])
 }
 #endif
 

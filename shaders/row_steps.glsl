@@ -6,7 +6,7 @@
 #ifndef VKBERT_ROW_STEPS_GLSL
 #define VKBERT_ROW_STEPS_GLSL
 
-#ifndef REDUCE_ONE_SUBGROUP
+#if !defined(REDUCE_ONE_SUBGROUP) || defined(WIDE)
 const bool KEEPS_ROW = true;
 #else
 layout(constant_id = 3) const bool KEEPS_ROW = true;

@@ -188,20 +188,6 @@ TEST(ChooseKernel, PassesOverTexelsWhereBuffersLoadAsFast) {
     EXPECT_EQ(choose_kernel(without, c, {}).name, "plain");
 }
 
-TEST(ChooseKernel, WideLoadsAreForDriversThatLoadBuffersFast) {
-    const Requirements wide{.wide_loads = true, .cpu_only = true},
-        texels{.texel_buffers = true, .cpu_only = true};
-    const std::vector<Kernel> all{named("wide", wide), named("texel", texels), named("plain")};
-    Capabilities c = capable();
-    c.device_class = DeviceClass::cpu;
-    EXPECT_EQ(choose_kernel(all, c, {}).name, "texel");
-    EXPECT_EQ(choose_kernel(all, c, {{"matmul", "wide"}}).name, "wide") << "asked for, it runs anywhere";
-    c.fast_buffer_loads = true;
-    EXPECT_EQ(choose_kernel(all, c, {}).name, "wide");
-    c.int64 = false;
-    EXPECT_EQ(choose_kernel(all, c, {}).name, "texel");
-}
-
 TEST(ChooseKernel, RequiredSubgroupSizeMustBePossible) {
     const auto kernels = table();
     Capabilities c = capable();

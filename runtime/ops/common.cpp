@@ -39,15 +39,28 @@ std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t 
     return blocks;
 }
 
+/// Whether rows of what the kernel reads through addresses are such as it wants.
+static bool rows_fit(const Capabilities& capabilities, const Kernel& kernel,
+                     const std::vector<Binding>& bindings) {
+    const Requirements& r = kernel.requirements;
+    for (size_t i = 0; i < kernel.bindings.size(); i++) {
+        const uint32_t columns = bindings.at(i).tensor.columns;
+        if (kernel.bindings[i] != BindingKind::address) continue;
+        if (r.whole_vectors && columns % (4 * r.invocations) != 0) return false;
+        if (r.keeps_rows && !keeps_row(capabilities, kernel, columns)) return false;
+    }
+    return true;
+}
+
 static bool fits(const Capabilities& capabilities, const Kernel& kernel,
                  const std::vector<Binding>& bindings) {
-    for (size_t i = 0; i < bindings.size(); i++) {
-        const Tensor& tensor = bindings[i].tensor;
+    for (size_t i = 0; i < kernel.bindings.size(); i++) {
+        const Tensor& tensor = bindings.at(i).tensor;
         const uint64_t texels = (tensor.bytes() / size_of(tensor.type) + 3) / 4;
         if (kernel.bindings[i] == BindingKind::texel && texels > capabilities.max_texel_elements)
             return false;
     }
-    return true;
+    return rows_fit(capabilities, kernel, bindings);
 }
 
 const Kernel& first_fitting(const Capabilities& capabilities, std::span<const Kernel> table,
@@ -114,10 +127,15 @@ std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& t
              .bindings = buffers}};
 }
 
-std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader, size_t bindings) {
-    std::vector<Kernel> kernels = lane_kernels(op, {"wide16", "wide8", "wide4"}, shader,
-                                               std::vector<BindingKind>(bindings, BindingKind::storage));
-    for (Kernel& kernel : kernels) kernel.requirements.wide_loads = true;
+std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader,
+                                 std::vector<BindingKind> bindings) {
+    std::ranges::replace(bindings, BindingKind::texel, BindingKind::address);
+    std::vector<Kernel> kernels = lane_kernels(op, {"wide16", "wide8", "wide4"}, shader, bindings);
+    for (Kernel& kernel : kernels) {
+        kernel.requirements.buffer_device_address = true;
+        kernel.requirements.scalar_pointer_loads = true;
+        kernel.requirements.whole_vectors = true;
+    }
     return kernels;
 }
 
@@ -132,7 +150,7 @@ std::vector<Kernel> step_kernels(std::string_view op, const StepShaders& shaders
             kernel.constants.push_back(texel_constants[0] * texel_constants[1] / kernel.constants[0]);
         return kernels;
     };
-    std::vector<Kernel> kernels = with_steps(wide_kernels(op, *shaders.wide, texel_bindings.size()));
+    std::vector<Kernel> kernels = with_steps(wide_kernels(op, *shaders.wide, texel_bindings));
     kernels.push_back(all[0]);
     std::ranges::move(
         with_steps(lane_kernels(op, {"buffers16", "buffers8", "buffers4"}, *shaders.plain, all[1].bindings)),
@@ -155,7 +173,8 @@ const Kernel* forced_of_type(std::span<const Kernel> (*kernels)(Type), Type type
 
 const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
                              const std::vector<Binding>& bindings, Type type, const TunedShape& shape) {
-    if (const Kernel* forced = forced_kernel(table, plan.capabilities(), plan.choices())) return *forced;
+    const Kernel* const forced = forced_kernel(table, plan.capabilities(), plan.choices());
+    if (forced != nullptr && rows_fit(plan.capabilities(), *forced, bindings)) return *forced;
     if (const Kernel* tuned = tuned_fitting(plan, table, bindings, type, shape)) return *tuned;
     return first_fitting(plan.capabilities(), table, bindings);
 }
@@ -174,7 +193,6 @@ uint32_t rows_of_workgroup(const Kernel& kernel, Extent rows) {
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings) {
     std::vector<Kernel> kernels;
-    if (shaders.wide != nullptr) kernels = wide_kernels(op, *shaders.wide, bindings.size());
     if (shaders.one_subgroup != nullptr)
         std::ranges::move(lane_kernels(op, {"lanes16", "lanes8", "lanes4"}, *shaders.one_subgroup, bindings),
                           std::back_inserter(kernels));
@@ -198,14 +216,17 @@ std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShader
 }
 
 std::vector<Kernel> texel_reduction_kernels(std::string_view op, const ReductionShaders& shaders,
-                                            const Shader& texel_shader, uint32_t invocations,
-                                            const std::vector<BindingKind>& bindings) {
+                                            const Shader& wide_shader, const Shader& texel_shader,
+                                            uint32_t invocations, const std::vector<BindingKind>& bindings) {
     std::vector<Kernel> kernels = reduction_kernels(
         op, shaders, invocations, std::vector<BindingKind>(bindings.size(), BindingKind::storage));
     std::vector<Kernel> texels = lane_kernels(op, {"texel16", "texel8", "texel4"}, texel_shader, bindings);
     for (Kernel& kernel : texels) kernel.requirements.texel_buffers = true;
-    const auto lanes = std::ranges::find(kernels, "lanes16", &Kernel::name);
-    kernels.insert(lanes, std::make_move_iterator(texels.begin()), std::make_move_iterator(texels.end()));
+    std::vector<Kernel> wide = wide_kernels(op, wide_shader, bindings);
+    kernels.insert(kernels.begin(), std::make_move_iterator(texels.begin()),
+                   std::make_move_iterator(texels.end()));
+    kernels.insert(kernels.begin(), std::make_move_iterator(wide.begin()),
+                   std::make_move_iterator(wide.end()));
     return kernels;
 }
 

@@ -44,9 +44,11 @@ std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& t
                                             const Shader& plain_shader,
                                             const std::vector<uint32_t>& plain_constants,
                                             const std::vector<BindingKind>& texel_bindings);
-/// `wide16`, `wide8` and `wide4`, for CPU drivers, of a shader built with -DWIDE: a workgroup is one
-/// subgroup.
-std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader, size_t bindings);
+/// `wide16`, `wide8` and `wide4`, for CPU drivers that load scalars through addresses, of a shader built with
+/// -DWIDE (shaders/blocks.glsl): a workgroup is one subgroup. What `bindings` has as texels they read through
+/// addresses.
+std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader,
+                                 std::vector<BindingKind> bindings);
 
 /// The builds of a shader that takes a row in steps of four columns, the second of its constants.
 struct StepShaders {
@@ -83,18 +85,17 @@ uint32_t rows_of_workgroup(const Kernel& kernel, Extent rows);
 /// The builds of a shader that includes shaders/reduce.glsl.
 struct ReductionShaders {
     const Shader* subgroup;
-    const Shader* shared;          // -DREDUCE_SHARED
-    const Shader* one_subgroup;    // -DREDUCE_ONE_SUBGROUP; null for none
-    const Shader* wide = nullptr;  // -DREDUCE_ONE_SUBGROUP -DWIDE; null for none
+    const Shader* shared;        // -DREDUCE_SHARED
+    const Shader* one_subgroup;  // -DREDUCE_ONE_SUBGROUP; null for none
 };
-/// "wide16", "wide8" and "wide4", "lanes16", "lanes8" and "lanes4" (one subgroup, no barrier, for CPU
+/// "lanes16", "lanes8" and "lanes4" (one subgroup, no barrier, for CPU
 /// drivers), "subgroup" and "shared", best first, with one workgroup of `invocations` a row on GPUs.
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings);
-/// The same with "texel16", "texel8" and "texel4" before "lanes16": the lane variants with another shader,
-/// whose bindings these are. All others have storage buffers alone.
+/// The same after "wide16" to "wide4" and "texel16" to "texel4": the lane variants with -DWIDE or -DTEXEL
+/// besides, whose bindings these are. All others have storage buffers alone.
 std::vector<Kernel> texel_reduction_kernels(std::string_view op, const ReductionShaders& shaders,
-                                            const Shader& texel_shader, uint32_t invocations,
-                                            const std::vector<BindingKind>& bindings);
+                                            const Shader& wide_shader, const Shader& texel_shader,
+                                            uint32_t invocations, const std::vector<BindingKind>& bindings);
 
 }  // namespace vkbert::ops

@@ -19,18 +19,22 @@ VKBERT_DECLARE_SHADER(layernorm_forward_texel_fp16)
 namespace vkbert::ops {
 std::span<const Kernel> layernorm_forward_kernels(Type type) {
     using enum BindingKind;
-    const auto make = [](const ReductionShaders& shaders, const Shader& texel_shader) {
-        return texel_reduction_kernels("layernorm_forward", shaders, texel_shader, 64,
-                                       {storage, texel, texel, texel, storage, storage, storage});
+    const auto make = [](const ReductionShaders& shaders, const Shader& wide_shader,
+                         const Shader& texel_shader) {
+        std::vector<Kernel> kernels =
+            texel_reduction_kernels("layernorm_forward", shaders, wide_shader, texel_shader, 64,
+                                    {storage, texel, texel, texel, storage, storage, storage});
+        for (Kernel& kernel : kernels) kernel.requirements.keeps_rows = kernel.requirements.whole_vectors;
+        return kernels;
     };
     static const std::vector<Kernel> fp32 =
         make({&shaders::layernorm_forward_fp32, &shaders::layernorm_forward_shared_fp32,
-              &shaders::layernorm_forward_one_subgroup_fp32, &shaders::layernorm_forward_wide_fp32},
-             shaders::layernorm_forward_texel_fp32);
+              &shaders::layernorm_forward_one_subgroup_fp32},
+             shaders::layernorm_forward_wide_fp32, shaders::layernorm_forward_texel_fp32);
     static const std::vector<Kernel> fp16 =
         make({&shaders::layernorm_forward_fp16, &shaders::layernorm_forward_shared_fp16,
-              &shaders::layernorm_forward_one_subgroup_fp16, &shaders::layernorm_forward_wide_fp16},
-             shaders::layernorm_forward_texel_fp16);
+              &shaders::layernorm_forward_one_subgroup_fp16},
+             shaders::layernorm_forward_wide_fp16, shaders::layernorm_forward_texel_fp16);
     return type == Type::fp16 ? fp16 : fp32;
 }
 

@@ -28,22 +28,26 @@ namespace vkbert::ops {
 
 std::span<const Kernel> layernorm_backward_kernels(Type type) {
     using enum BindingKind;
-    const auto make = [](const ReductionShaders& shaders, const Shader& texel_shader) {
+    const auto make = [](const ReductionShaders& shaders, const Shader& wide_shader,
+                         const Shader& texel_shader) {
         std::vector<Kernel> kernels =
-            texel_reduction_kernels("layernorm_backward", shaders, texel_shader, 64,
+            texel_reduction_kernels("layernorm_backward", shaders, wide_shader, texel_shader, 64,
                                     {storage, texel, texel, texel, storage, storage, texel, storage});
-        for (Kernel& kernel : kernels)  // theirs make the sums over columns, too
+        for (Kernel& kernel : kernels) {
+            kernel.requirements.keeps_rows = kernel.requirements.whole_vectors;
+            // CPU drivers' make the sums over columns, too.
             if (kernel.requirements.cpu_only) kernel.bindings.push_back(storage);
+        }
         return kernels;
     };
     static const std::vector<Kernel> fp32 =
         make({&shaders::layernorm_backward_fp32, &shaders::layernorm_backward_shared_fp32,
-              &shaders::layernorm_backward_one_subgroup_fp32, &shaders::layernorm_backward_wide_fp32},
-             shaders::layernorm_backward_texel_fp32);
+              &shaders::layernorm_backward_one_subgroup_fp32},
+             shaders::layernorm_backward_wide_fp32, shaders::layernorm_backward_texel_fp32);
     static const std::vector<Kernel> fp16 =
         make({&shaders::layernorm_backward_fp16, &shaders::layernorm_backward_shared_fp16,
-              &shaders::layernorm_backward_one_subgroup_fp16, &shaders::layernorm_backward_wide_fp16},
-             shaders::layernorm_backward_texel_fp16);
+              &shaders::layernorm_backward_one_subgroup_fp16},
+             shaders::layernorm_backward_wide_fp16, shaders::layernorm_backward_texel_fp16);
     return type == Type::fp16 ? fp16 : fp32;
 }
 
@@ -126,19 +130,20 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
     Dispatch dispatch;
     dispatch.label = label;
     dispatch.constants = {x.columns / 4, uint32_t(d_x_residual != nullptr)};
-    dispatch.bindings = {{plan.counts()}, {d_y},  {x},        {gamma},
-                         {mean},          {rstd}, {residual}, {d_x, Access::write}};
+    const uint32_t block_rows = block_rows_of(x.rows);
+    const uint32_t blocks = (x.rows.capacity + block_rows - 1) / block_rows;
+    const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
+    dispatch.bindings = {
+        {plan.counts()},          {d_y}, {x}, {gamma}, {mean}, {rstd}, {residual}, {d_x, Access::write},
+        {partials, Access::write}};
     const Kernel& kernel = choose_fitting(plan, layernorm_backward_kernels(x.type), dispatch.bindings);
     dispatch.kernel = &kernel;
     const bool keeps = keeps_row(plan.capabilities(), kernel, x.columns),
                sums_columns = kernel.requirements.cpu_only && keeps;
-    const uint32_t block_rows = block_rows_of(x.rows);
-    const uint32_t blocks = (x.rows.capacity + block_rows - 1) / block_rows;
-    const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
     // Before d_x, which may take the place of d_y.
     if (!sums_columns) append_columns(plan, label, partials, block_rows, d_y, x, mean, rstd);
     dispatch.constants.push_back(keeps);
-    if (kernel.requirements.cpu_only) dispatch.bindings.push_back({partials, Access::write});
+    dispatch.bindings.resize(kernel.bindings.size());  // GPUs' kernels have no partial sums
     const uint32_t rows = sums_columns ? block_rows : rows_of_workgroup(kernel, x.rows);
     dispatch.set_push(LayerNormBackwardPush{x.rows.capacity, x.rows.symbol, rows, d_y.pitch / 4, x.pitch / 4,
                                             residual.pitch / 4, d_x.pitch / 4, part_columns(x) / 4});

@@ -23,39 +23,40 @@ namespace vkbert::ops {
 
 // Elements of a gradient that one workgroup sums.
 static constexpr uint32_t norm_block = 16384;
+static constexpr size_t adamw_bindings = 7;
 
 std::span<const Kernel> adamw_kernels() {
     // A CPU driver takes long over each of the scalars, so an invocation does more for them there; with twice
     // as many invocations as it has lanes it takes up to twice as long (`vkbert bench adamw`).
-    const auto make = [](std::string_view name, uint32_t invocations, uint32_t steps, uint32_t lanes,
-                         bool wide = false) {
-        return Kernel{.op = "adamw",
-                      .name = name,
-                      .shader = wide ? &shaders::adamw_wide : &shaders::adamw,
-                      .requirements = {.invocations = invocations,
-                                       .min_subgroup_size = lanes,
-                                       .wide_loads = wide,
-                                       .cpu_only = lanes > 0},
-                      .constants = {invocations, steps},
-                      .bindings = std::vector<BindingKind>(7, BindingKind::storage)};
+    const auto make = [](std::string_view name, uint32_t invocations, uint32_t steps, uint32_t lanes) {
+        return Kernel{
+            .op = "adamw",
+            .name = name,
+            .shader = &shaders::adamw,
+            .requirements = {.invocations = invocations, .min_subgroup_size = lanes, .cpu_only = lanes > 0},
+            .constants = {invocations, steps},
+            .bindings = std::vector<BindingKind>(adamw_bindings, BindingKind::storage)};
     };
-    static const std::vector<Kernel> kernels{make("wide16", 16, 128, 16, true),
-                                             make("wide8", 8, 256, 8, true),
-                                             make("wide4", 4, 512, 4, true),
-                                             make("lanes16", 16, 128, 16),
-                                             make("lanes8", 8, 256, 8),
-                                             make("lanes4", 4, 512, 4),
-                                             make("plain", 64, 4, 0)};
+    static const std::vector<Kernel> kernels = [&] {
+        // Weights, gradient and moments are written, hence bound, and read through addresses, last in the
+        // list.
+        std::vector<BindingKind> wide_bindings(adamw_bindings, BindingKind::storage);
+        wide_bindings.insert(wide_bindings.end(), 4, BindingKind::address);
+        std::vector<Kernel> all = wide_kernels("adamw", shaders::adamw_wide, wide_bindings);
+        for (Kernel& kernel : all) kernel.constants.push_back(2048 / kernel.constants[0]);
+        all.insert(all.end(), {make("lanes16", 16, 128, 16), make("lanes8", 8, 256, 8),
+                               make("lanes4", 4, 512, 4), make("plain", 64, 4, 0)});
+        return all;
+    }();
     return kernels;
 }
 
 std::span<const Kernel> gradient_norm_kernels() {
     using enum BindingKind;
-    static const std::vector<Kernel> kernels =
-        texel_reduction_kernels("gradient_norm",
-                                {&shaders::gradient_norm, &shaders::gradient_norm_shared,
-                                 &shaders::gradient_norm_one_subgroup, &shaders::gradient_norm_wide},
-                                shaders::gradient_norm_texel, 128, {storage, texel, storage, storage});
+    static const std::vector<Kernel> kernels = texel_reduction_kernels(
+        "gradient_norm",
+        {&shaders::gradient_norm, &shaders::gradient_norm_shared, &shaders::gradient_norm_one_subgroup},
+        shaders::gradient_norm_wide, shaders::gradient_norm_texel, 128, {storage, texel, storage, storage});
     return kernels;
 }
 
@@ -141,7 +142,6 @@ void adamw(Plan& plan, const std::string& label, const Tensor& weights, const Te
     for (const RowBlock& slice : slices(plan, weights.columns)) {
         const auto part = [&](const Tensor& tensor) { return tensor.columns_at(slice.first, slice.count); };
         Dispatch dispatch;
-        dispatch.kernel = &choose_kernel(adamw_kernels(), plan.capabilities(), plan.choices());
         dispatch.label = label;
         dispatch.constants = {uint32_t(halves != nullptr)};
         dispatch.bindings = {{plan.counts()},
@@ -151,6 +151,10 @@ void adamw(Plan& plan, const std::string& label, const Tensor& weights, const Te
                              {part(first_moment), Access::read_write},
                              {part(second_moment), Access::read_write},
                              {part(halves != nullptr ? *halves : weights), Access::write}};
+        for (const Tensor* read : {&weights, &gradient, &first_moment, &second_moment})
+            dispatch.bindings.push_back({part(*read)});
+        dispatch.kernel = &choose_fitting(plan, adamw_kernels(), dispatch.bindings);
+        dispatch.bindings.resize(dispatch.kernel->bindings.size());
         dispatch.set_push(
             AdamWPush{slice.count / 4, options.learning_rate_factor, options.decays ? 1.0f : 0.0f});
         const std::vector<uint32_t>& constants = dispatch.kernel->constants;

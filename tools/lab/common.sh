@@ -78,6 +78,17 @@ folder_install() {
   inside "$folder" -- apt-get clean
 }
 
+# borrowed_libraries FOLDER PROGRAM: puts the libraries that the program needs and the folder's Debian has under another name or not
+# at all into the folder's /opt/borrowed.
+borrowed_libraries() {
+  local name
+  as_root mkdir -p "$1/opt/borrowed"
+  inside "$1" "$(dirname "$2")" -- env LD_LIBRARY_PATH=/opt/borrowed ldd "$2" 2>/dev/null | awk '/not found/ { print $1 }' |
+    while read -r name; do
+      as_root cp -L "$(ldd "$2" | awk -v name="$name" '$1 == name { print $3 }')" "$1/opt/borrowed/$name"
+    done
+}
+
 # icd_manifest LIBRARY FILE: a loader manifest that points to that driver.
 icd_manifest() {
   printf '{ "file_format_version": "1.0.0", "ICD": { "library_path": "%s", "api_version": "1.3.0" } }\n' "$1" | as_root tee "$2" >/dev/null

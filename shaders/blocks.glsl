@@ -1,0 +1,100 @@
+// A block: LOCAL_SIZE x 4 consecutive elements, from element 4 * first on, `first` the same for all lanes; of which each lane has four.
+//
+//   LOAD_BLOCK(NAME, first), STORE_BLOCK(NAME, first, v)     of a tensor of the type of the build
+//   LOAD_FLOATS(NAME, first), STORE_FLOATS(NAME, first, v)   of an fp32 tensor
+//   STORE_HALVES(NAME, first, v)                             of an fp16 tensor
+//
+// NAME_data is a buffer of STORED_UNIT, FLOAT_UNIT or HALF_UNIT, and where tensors are read NAME_texels (-DTEXEL), NAME_address
+// (-DWIDE) or the same. Needs common.glsl first.
+//
+// -DWIDE is for CPU drivers that gather and scatter whatever differs between lanes, also what is consecutive (Mesa 26's llvmpipe).
+// They load from an address that all lanes share once, as a scalar and without a test, and of LOCAL_SIZE such loads side by side, of
+// which each lane takes the one of its number, LLVM makes one load of a vector. Stores are scattered, 64 bits in the time of 32.
+// `vkbert bench layernorm` and `adamw` show it: `wide` beside `lanes`. A workgroup is one subgroup and blocks are whole; lane l has
+// pairs of elements l and LOCAL_SIZE + l. What is loaded may lie up to Plan::read_slack behind a tensor, and must be readable even
+// where no lane is active.
+#ifndef VKBERT_BLOCKS_GLSL
+#define VKBERT_BLOCKS_GLSL
+#include "shaders/texel.glsl"
+
+#ifdef WIDE
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#extension GL_KHR_shader_subgroup_basic : require
+
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer FloatPairs { uint64_t at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer HalfPairs { uint at[]; };
+
+#define PAIR_OF_LANE(NAME, TYPE, PAIRS)                             \
+    TYPE NAME(PAIRS pairs, uint first) {                            \
+        TYPE pair = pairs.at[first];                                \
+        for (uint lane = 1; lane < LOCAL_SIZE; lane++) {            \
+            const TYPE other = pairs.at[first + lane];              \
+            pair = gl_SubgroupInvocationID == lane ? other : pair;  \
+        }                                                           \
+        return pair;                                                \
+    }
+PAIR_OF_LANE(float_pair_of_lane, uint64_t, FloatPairs)
+PAIR_OF_LANE(half_pair_of_lane, uint, HalfPairs)
+
+// 0, which no count has as its index (runtime/types.hpp); but LLVM does not know. It would load the lower halves of pairs one by
+// one if it could, in place of vectors, hence a shift by this.
+uint no_shift = counts[0];
+uvec2 halves_of(uint64_t pair) { return uvec2(uint(pair >> no_shift), uint(pair >> 32)); }
+
+uvec4 load_block_bits(uint64_t address, uint first) {
+    FloatPairs pairs = FloatPairs(address + uint64_t(first) * 16);
+    return uvec4(halves_of(float_pair_of_lane(pairs, 0)), halves_of(float_pair_of_lane(pairs, LOCAL_SIZE)));
+}
+vec4 load_block_floats(uint64_t address, uint first) { return uintBitsToFloat(load_block_bits(address, first)); }
+vec4 load_block_halves(uint64_t address, uint first) {
+    HalfPairs pairs = HalfPairs(address + uint64_t(first) * 8);
+    return unpack_halves(uvec2(half_pair_of_lane(pairs, 0), half_pair_of_lane(pairs, LOCAL_SIZE)));
+}
+
+#define FLOAT_UNIT uint64_t
+#define HALF_UNIT uint
+#define LOAD_FLOATS(NAME, first) load_block_floats(NAME##_address, first)
+// Not pack64(), which crashes llvmpipe 26.1 with 16 lanes.
+uint64_t pack_words(uint x, uint y) { return uint64_t(x) | uint64_t(y) << 32; }
+#define STORE_FLOATS(NAME, first, v) {                                                       \
+    const uvec4 store_bits = floatBitsToUint(v);                                             \
+    const uint store_at = 2 * (first) + gl_SubgroupInvocationID;                             \
+    NAME##_data[store_at] = pack_words(store_bits.x, store_bits.y);                          \
+    NAME##_data[store_at + LOCAL_SIZE] = pack_words(store_bits.z, store_bits.w);             \
+}
+#define STORE_HALVES(NAME, first, v) {                                                       \
+    const uvec2 store_bits = pack_halves(v);                                                 \
+    const uint store_at = 2 * (first) + gl_SubgroupInvocationID;                             \
+    NAME##_data[store_at] = store_bits.x;                                                    \
+    NAME##_data[store_at + LOCAL_SIZE] = store_bits.y;                                       \
+}
+#ifdef FP16
+#define STORED_UNIT HALF_UNIT
+#define LOAD_BLOCK(NAME, first) load_block_halves(NAME##_address, first)
+#define STORE_BLOCK(NAME, first, v) STORE_HALVES(NAME, first, v)
+#else
+#define STORED_UNIT FLOAT_UNIT
+#define LOAD_BLOCK(NAME, first) LOAD_FLOATS(NAME, first)
+#define STORE_BLOCK(NAME, first, v) STORE_FLOATS(NAME, first, v)
+#endif
+
+#else
+
+#define FLOAT_UNIT vec4
+#define HALF_UNIT uvec2
+#define STORED_UNIT STORED4
+#define IN_BLOCK(first) ((first) + gl_LocalInvocationID.x)
+#ifdef TEXEL
+#define LOAD_FLOATS(NAME, first) texelFetch(NAME##_texels, int(IN_BLOCK(first)))
+#define LOAD_BLOCK(NAME, first) FETCH4(NAME##_texels, IN_BLOCK(first))
+#else
+#define LOAD_FLOATS(NAME, first) NAME##_data[IN_BLOCK(first)]
+#define LOAD_BLOCK(NAME, first) UNPACK4(NAME##_data[IN_BLOCK(first)])
+#endif
+#define STORE_FLOATS(NAME, first, v) NAME##_data[IN_BLOCK(first)] = v;
+#define STORE_HALVES(NAME, first, v) NAME##_data[IN_BLOCK(first)] = pack_halves(v);
+#define STORE_BLOCK(NAME, first, v) NAME##_data[IN_BLOCK(first)] = PACK4(v);
+
+#endif
+#endif
