@@ -12,14 +12,16 @@ layout(constant_id = 1) const uint STEPS = 1;  // of four elements, by each invo
 layout(constant_id = 2) const uint HALVES = 0;  // keep an fp16 copy of the weights?
 
 layout(std430, binding = 1) readonly buffer Scalars { TrainingScalars s; };
-layout(std430, binding = 2) buffer Weights { FLOAT_UNIT weights_data[]; };
-layout(std430, binding = 3) buffer Gradient { FLOAT_UNIT gradient_data[]; };
-layout(std430, binding = 4) buffer FirstMoment { FLOAT_UNIT first_moment_data[]; };
-layout(std430, binding = 5) buffer SecondMoment { FLOAT_UNIT second_moment_data[]; };
-layout(std430, binding = 6) writeonly buffer Halves { HALF_UNIT halves_data[]; };
+#ifndef WIDE
+layout(std430, binding = 2) buffer Weights { vec4 weights_data[]; };
+layout(std430, binding = 3) buffer Gradient { vec4 gradient_data[]; };
+layout(std430, binding = 4) buffer FirstMoment { vec4 first_moment_data[]; };
+layout(std430, binding = 5) buffer SecondMoment { vec4 second_moment_data[]; };
+layout(std430, binding = 6) writeonly buffer Halves { uvec2 halves_data[]; };
+#endif
 layout(push_constant) uniform Push {
 #ifdef WIDE
-    uint64_t weights_address, gradient_address, first_moment_address, second_moment_address;
+    uint64_t weights_address, gradient_address, first_moment_address, second_moment_address, halves_address;
 #endif
     AdamWPush p;
 };

@@ -4,12 +4,13 @@
 //   LOAD_FLOATS(NAME, first), STORE_FLOATS(NAME, first, v)   of an fp32 tensor
 //   STORE_HALVES(NAME, first, v)                             of an fp16 tensor
 //
-// NAME_data is a buffer of STORED_UNIT, FLOAT_UNIT or HALF_UNIT, and where tensors are read NAME_texels (-DTEXEL), NAME_address
-// (-DWIDE) or the same. Needs common.glsl first.
+// NAME_data is a buffer of STORED4, vec4 or uvec2, which -DTEXEL replaces by NAME_texels where a tensor is read, and -DWIDE by
+// NAME_address everywhere. Needs common.glsl first.
 //
 // -DWIDE is for CPU drivers that gather and scatter whatever differs between lanes, also what is consecutive (Mesa 26's llvmpipe).
 // They load from an address that all lanes share once, as a scalar and without a test, and of LOCAL_SIZE such loads side by side, of
-// which each lane takes the one of its number, LLVM makes one load of a vector. Stores are scattered, 64 bits in the time of 32.
+// which each lane takes the one of its number, LLVM makes one load of a vector. Stores are scattered, 64 bits in the time of 32, and
+// through addresses without a bound.
 // `vkbert bench layernorm` and `adamw` show it: `wide` beside `lanes`. A workgroup is one subgroup and blocks are whole; lane l has
 // pairs of elements l and LOCAL_SIZE + l. What is loaded may lie up to Plan::read_slack behind a tensor, and must be readable even
 // where no lane is active.
@@ -24,6 +25,8 @@
 
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer FloatPairs { uint64_t at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer HalfPairs { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer FloatPairsOut { uint64_t at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer HalfPairsOut { uint at[]; };
 
 #define PAIR_OF_LANE(NAME, TYPE, PAIRS)                             \
     TYPE NAME(PAIRS pairs, uint first) {                            \
@@ -52,38 +55,34 @@ vec4 load_block_halves(uint64_t address, uint first) {
     return unpack_halves(uvec2(half_pair_of_lane(pairs, 0), half_pair_of_lane(pairs, LOCAL_SIZE)));
 }
 
-#define FLOAT_UNIT uint64_t
-#define HALF_UNIT uint
-#define LOAD_FLOATS(NAME, first) load_block_floats(NAME##_address, first)
 // Not pack64(), which crashes llvmpipe 26.1 with 16 lanes.
 uint64_t pack_words(uint x, uint y) { return uint64_t(x) | uint64_t(y) << 32; }
-#define STORE_FLOATS(NAME, first, v) {                                                       \
-    const uvec4 store_bits = floatBitsToUint(v);                                             \
-    const uint store_at = 2 * (first) + gl_SubgroupInvocationID;                             \
-    NAME##_data[store_at] = pack_words(store_bits.x, store_bits.y);                          \
-    NAME##_data[store_at + LOCAL_SIZE] = pack_words(store_bits.z, store_bits.w);             \
+void store_block_floats(uint64_t address, uint first, vec4 v) {
+    FloatPairsOut pairs = FloatPairsOut(address + uint64_t(first) * 16);
+    const uvec4 bits = floatBitsToUint(v);
+    pairs.at[gl_SubgroupInvocationID] = pack_words(bits.x, bits.y);
+    pairs.at[gl_SubgroupInvocationID + LOCAL_SIZE] = pack_words(bits.z, bits.w);
 }
-#define STORE_HALVES(NAME, first, v) {                                                       \
-    const uvec2 store_bits = pack_halves(v);                                                 \
-    const uint store_at = 2 * (first) + gl_SubgroupInvocationID;                             \
-    NAME##_data[store_at] = store_bits.x;                                                    \
-    NAME##_data[store_at + LOCAL_SIZE] = store_bits.y;                                       \
+void store_block_halves(uint64_t address, uint first, vec4 v) {
+    HalfPairsOut pairs = HalfPairsOut(address + uint64_t(first) * 8);
+    const uvec2 bits = pack_halves(v);
+    pairs.at[gl_SubgroupInvocationID] = bits.x;
+    pairs.at[gl_SubgroupInvocationID + LOCAL_SIZE] = bits.y;
 }
+
+#define LOAD_FLOATS(NAME, first) load_block_floats(NAME##_address, first)
+#define STORE_FLOATS(NAME, first, v) store_block_floats(NAME##_address, first, v);
+#define STORE_HALVES(NAME, first, v) store_block_halves(NAME##_address, first, v);
 #ifdef FP16
-#define STORED_UNIT HALF_UNIT
 #define LOAD_BLOCK(NAME, first) load_block_halves(NAME##_address, first)
 #define STORE_BLOCK(NAME, first, v) STORE_HALVES(NAME, first, v)
 #else
-#define STORED_UNIT FLOAT_UNIT
 #define LOAD_BLOCK(NAME, first) LOAD_FLOATS(NAME, first)
 #define STORE_BLOCK(NAME, first, v) STORE_FLOATS(NAME, first, v)
 #endif
 
 #else
 
-#define FLOAT_UNIT vec4
-#define HALF_UNIT uvec2
-#define STORED_UNIT STORED4
 #define IN_BLOCK(first) ((first) + gl_LocalInvocationID.x)
 #ifdef TEXEL
 #define LOAD_FLOATS(NAME, first) texelFetch(NAME##_texels, int(IN_BLOCK(first)))

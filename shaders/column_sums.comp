@@ -10,18 +10,15 @@
 #ifdef TEXEL
 layout(binding = 1) uniform TEXELS4 input_texels;
 #elif !defined(WIDE)
-layout(std430, binding = 1) readonly buffer Input { STORED_UNIT input_data[]; };
+layout(std430, binding = 1) readonly buffer Input { STORED4 input_data[]; };
 #endif
-#ifdef WIDE
-layout(std430, binding = 2) buffer Output { FLOAT_UNIT sums_data[]; };
-layout(std430, binding = 2) buffer Pairs { vec2 sums_pairs[]; };
-#else
+#ifndef WIDE
 layout(std430, binding = 2) buffer Output { float sums_elements[]; };
-layout(std430, binding = 2) buffer Output4 { FLOAT_UNIT sums_data[]; };
+layout(std430, binding = 2) buffer Output4 { vec4 sums_data[]; };
 #endif
 layout(push_constant) uniform Push {
 #ifdef WIDE
-    uint64_t input_address;
+    uint64_t input_address, sums_address;
 #endif
     ColumnSumsPush p;
 };
@@ -45,10 +42,7 @@ void main() {
 
     const uint to = strip * p.output_pitch4 + block;
 #ifdef WIDE
-    if (p.accumulate != 0u) {
-        const uint pair = 2 * to + gl_LocalInvocationID.x;
-        sum += vec4(sums_pairs[pair], sums_pairs[pair + LOCAL_SIZE]);
-    }
+    if (p.accumulate != 0u) sum += LOAD_FLOATS(sums, to);
     STORE_FLOATS(sums, to, sum)
 #else
     if (4 * column4 + 4 <= p.columns) {

@@ -16,15 +16,17 @@ layout(constant_id = 3) const uint ORDERED = 1;  // rows of the source are liste
 #ifdef TEXEL
 layout(binding = 1) uniform TEXELS4 source_texels;
 #elif !defined(WIDE)
-layout(std430, binding = 1) readonly buffer Source { STORED_UNIT source_data[]; };
+layout(std430, binding = 1) readonly buffer Source { STORED4 source_data[]; };
 #endif
 layout(std430, binding = 2) readonly buffer Order { uint order[]; };
 layout(std430, binding = 3) readonly buffer Pieces { uvec4 pieces[]; };  // EmbeddingPiece
-layout(std430, binding = 4) buffer Table { FLOAT_UNIT table_data[]; };
-layout(std430, binding = 5) writeonly buffer Partials { FLOAT_UNIT partials_data[]; };
+#ifndef WIDE
+layout(std430, binding = 4) buffer Table { vec4 table_data[]; };
+layout(std430, binding = 5) writeonly buffer Partials { vec4 partials_data[]; };
+#endif
 layout(push_constant) uniform Push {
 #ifdef WIDE
-    uint64_t source_address, table_address;
+    uint64_t source_address, table_address, partials_address;
 #endif
     EmbeddingBackwardPush p;
 };

@@ -18,14 +18,16 @@ layout(binding = 4) uniform TEXELS4 word_texels;
 layout(binding = 5) uniform TEXELS4 position_texels;
 layout(binding = 6) uniform TEXELS4 type_texels;
 #elif !defined(WIDE)
-layout(std430, binding = 4) readonly buffer WordTable { STORED_UNIT word_data[]; };
-layout(std430, binding = 5) readonly buffer PositionTable { STORED_UNIT position_data[]; };
-layout(std430, binding = 6) readonly buffer TypeTable { STORED_UNIT type_data[]; };
+layout(std430, binding = 4) readonly buffer WordTable { STORED4 word_data[]; };
+layout(std430, binding = 5) readonly buffer PositionTable { STORED4 position_data[]; };
+layout(std430, binding = 6) readonly buffer TypeTable { STORED4 type_data[]; };
 #endif
-layout(std430, binding = 7) writeonly buffer Output { STORED_UNIT sum_data[]; };
+#ifndef WIDE
+layout(std430, binding = 7) writeonly buffer Output { STORED4 sum_data[]; };
+#endif
 layout(push_constant) uniform Push {
 #ifdef WIDE
-    uint64_t word_address, position_address, type_address;
+    uint64_t word_address, position_address, type_address, sum_address;
 #endif
     EmbeddingForwardPush p;
 };

@@ -21,20 +21,22 @@ layout(binding = 2) uniform TEXELS4 x_texels;
 layout(binding = 3) uniform samplerBuffer gamma_texels;
 layout(binding = 6) uniform TEXELS4 residual_texels;
 #elif !defined(WIDE)
-layout(std430, binding = 1) readonly buffer OutputGradient { STORED_UNIT d_y_data[]; };
-layout(std430, binding = 2) readonly buffer Input { STORED_UNIT x_data[]; };
-layout(std430, binding = 3) readonly buffer Gamma { FLOAT_UNIT gamma_data[]; };
-layout(std430, binding = 6) readonly buffer Residual { STORED_UNIT residual_data[]; };
+layout(std430, binding = 1) readonly buffer OutputGradient { STORED4 d_y_data[]; };
+layout(std430, binding = 2) readonly buffer Input { STORED4 x_data[]; };
+layout(std430, binding = 3) readonly buffer Gamma { vec4 gamma_data[]; };
+layout(std430, binding = 6) readonly buffer Residual { STORED4 residual_data[]; };
 #endif
 layout(std430, binding = 4) readonly buffer Mean { float mean_data[]; };
 layout(std430, binding = 5) readonly buffer Rstd { float rstd_data[]; };
-layout(std430, binding = 7) writeonly buffer InputGradient { STORED_UNIT d_x_data[]; };
-#ifdef REDUCE_ONE_SUBGROUP
-layout(std430, binding = 8) writeonly buffer Partials { FLOAT_UNIT partials_data[]; };
+#ifndef WIDE
+layout(std430, binding = 7) writeonly buffer InputGradient { STORED4 d_x_data[]; };
+#endif
+#if defined(REDUCE_ONE_SUBGROUP) && !defined(WIDE)
+layout(std430, binding = 8) writeonly buffer Partials { vec4 partials_data[]; };
 #endif
 layout(push_constant) uniform Push {
 #ifdef WIDE
-    uint64_t d_y_address, x_address, gamma_address, residual_address;
+    uint64_t d_y_address, x_address, gamma_address, residual_address, d_x_address, partials_address;
 #endif
     LayerNormBackwardPush p;
 };

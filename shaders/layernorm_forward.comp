@@ -19,16 +19,18 @@ layout(binding = 1) uniform TEXELS4 x_texels;
 layout(binding = 2) uniform samplerBuffer gamma_texels;
 layout(binding = 3) uniform samplerBuffer beta_texels;
 #elif !defined(WIDE)
-layout(std430, binding = 1) readonly buffer Input { STORED_UNIT x_data[]; };
-layout(std430, binding = 2) readonly buffer Gamma { FLOAT_UNIT gamma_data[]; };
-layout(std430, binding = 3) readonly buffer Beta { FLOAT_UNIT beta_data[]; };
+layout(std430, binding = 1) readonly buffer Input { STORED4 x_data[]; };
+layout(std430, binding = 2) readonly buffer Gamma { vec4 gamma_data[]; };
+layout(std430, binding = 3) readonly buffer Beta { vec4 beta_data[]; };
 #endif
-layout(std430, binding = 4) writeonly buffer Output { STORED_UNIT y_data[]; };
+#ifndef WIDE
+layout(std430, binding = 4) writeonly buffer Output { STORED4 y_data[]; };
+#endif
 layout(std430, binding = 5) writeonly buffer Mean { float mean_data[]; };
 layout(std430, binding = 6) writeonly buffer Rstd { float rstd_data[]; };
 layout(push_constant) uniform Push {
 #ifdef WIDE
-    uint64_t x_address, gamma_address, beta_address;
+    uint64_t x_address, gamma_address, beta_address, y_address;
 #endif
     LayerNormForwardPush p;
 };

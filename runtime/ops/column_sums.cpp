@@ -27,12 +27,9 @@ constexpr uint32_t rows_per_strip = 32, max_strips = 64;
 std::vector<Kernel> make_kernels(const Shader& texel_shader, const Shader& plain_shader,
                                  const Shader& wide_shader) {
     using enum BindingKind;
-    const std::vector<BindingKind> bindings{storage, texel, storage};
-    std::vector<Kernel> kernels = wide_kernels("column_sums", wide_shader, bindings);
-    std::ranges::move(texel_and_plain_kernels("column_sums", texel_shader, {invocations}, plain_shader,
-                                              {invocations}, bindings),
-                      std::back_inserter(kernels));
-    return kernels;
+    return joined(wide_kernels("column_sums", wide_shader, {storage, address, address}),
+                  texel_and_plain_kernels("column_sums", texel_shader, {invocations}, plain_shader,
+                                          {invocations}, {storage, texel, storage}));
 }
 
 /// output(strips,N) from input(T,N): one pass.
@@ -73,7 +70,7 @@ void column_sums(Plan& plan, const std::string& label, const Tensor& sums, const
     const uint32_t strips = std::min((rows + rows_per_strip - 1) / rows_per_strip, max_strips);
     const Tensor partial = plan.temporary(label + " strips", strips, (input.columns + 3) / 4 * 4);
     append(plan, label + " strips", partial, input, false);
-    append(plan, label, sums, partial.columns_at(0, input.columns), accumulate);
+    append(plan, label, sums, partial, accumulate);
 }
 
 }  // namespace vkbert::ops

@@ -39,15 +39,17 @@ std::vector<RowBlock> row_blocks(const Tensor& tensor, uint64_t bytes, uint32_t 
     return blocks;
 }
 
-/// Whether rows of what the kernel reads through addresses are such as it wants.
+/// Whether rows of what has an address are whole blocks of the kernel's, and the first of them, which are
+/// kept, short enough; where it wants that.
 static bool rows_fit(const Capabilities& capabilities, const Kernel& kernel,
                      const std::vector<Binding>& bindings) {
     const Requirements& r = kernel.requirements;
+    bool kept = r.keeps_rows;
     for (size_t i = 0; i < kernel.bindings.size(); i++) {
         const uint32_t columns = bindings.at(i).tensor.columns;
         if (kernel.bindings[i] != BindingKind::address) continue;
         if (r.whole_vectors && columns % (4 * r.invocations) != 0) return false;
-        if (r.keeps_rows && !keeps_row(capabilities, kernel, columns)) return false;
+        if (std::exchange(kept, false) && !keeps_row(capabilities, kernel, columns)) return false;
     }
     return true;
 }
@@ -128,8 +130,7 @@ std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& t
 }
 
 std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader,
-                                 std::vector<BindingKind> bindings) {
-    std::ranges::replace(bindings, BindingKind::texel, BindingKind::address);
+                                 const std::vector<BindingKind>& bindings) {
     std::vector<Kernel> kernels = lane_kernels(op, {"wide16", "wide8", "wide4"}, shader, bindings);
     for (Kernel& kernel : kernels) {
         kernel.requirements.buffer_device_address = true;
@@ -139,9 +140,15 @@ std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader,
     return kernels;
 }
 
+std::vector<Kernel> joined(std::vector<Kernel> better, std::vector<Kernel> others) {
+    std::ranges::move(others, std::back_inserter(better));
+    return better;
+}
+
 std::vector<Kernel> step_kernels(std::string_view op, const StepShaders& shaders,
                                  const std::vector<uint32_t>& texel_constants,
                                  const std::vector<uint32_t>& plain_constants,
+                                 const std::vector<BindingKind>& wide_bindings,
                                  const std::vector<BindingKind>& texel_bindings) {
     const std::vector<Kernel> all = texel_and_plain_kernels(op, *shaders.texel, texel_constants,
                                                             *shaders.plain, plain_constants, texel_bindings);
@@ -150,7 +157,7 @@ std::vector<Kernel> step_kernels(std::string_view op, const StepShaders& shaders
             kernel.constants.push_back(texel_constants[0] * texel_constants[1] / kernel.constants[0]);
         return kernels;
     };
-    std::vector<Kernel> kernels = with_steps(wide_kernels(op, *shaders.wide, texel_bindings));
+    std::vector<Kernel> kernels = with_steps(wide_kernels(op, *shaders.wide, wide_bindings));
     kernels.push_back(all[0]);
     std::ranges::move(
         with_steps(lane_kernels(op, {"buffers16", "buffers8", "buffers4"}, *shaders.plain, all[1].bindings)),
@@ -216,18 +223,13 @@ std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShader
 }
 
 std::vector<Kernel> texel_reduction_kernels(std::string_view op, const ReductionShaders& shaders,
-                                            const Shader& wide_shader, const Shader& texel_shader,
-                                            uint32_t invocations, const std::vector<BindingKind>& bindings) {
-    std::vector<Kernel> kernels = reduction_kernels(
-        op, shaders, invocations, std::vector<BindingKind>(bindings.size(), BindingKind::storage));
+                                            const Shader& texel_shader, uint32_t invocations,
+                                            const std::vector<BindingKind>& bindings) {
     std::vector<Kernel> texels = lane_kernels(op, {"texel16", "texel8", "texel4"}, texel_shader, bindings);
     for (Kernel& kernel : texels) kernel.requirements.texel_buffers = true;
-    std::vector<Kernel> wide = wide_kernels(op, wide_shader, bindings);
-    kernels.insert(kernels.begin(), std::make_move_iterator(texels.begin()),
-                   std::make_move_iterator(texels.end()));
-    kernels.insert(kernels.begin(), std::make_move_iterator(wide.begin()),
-                   std::make_move_iterator(wide.end()));
-    return kernels;
+    return joined(std::move(texels),
+                  reduction_kernels(op, shaders, invocations,
+                                    std::vector<BindingKind>(bindings.size(), BindingKind::storage)));
 }
 
 }  // namespace vkbert::ops

@@ -45,10 +45,11 @@ std::vector<Kernel> texel_and_plain_kernels(std::string_view op, const Shader& t
                                             const std::vector<uint32_t>& plain_constants,
                                             const std::vector<BindingKind>& texel_bindings);
 /// `wide16`, `wide8` and `wide4`, for CPU drivers that load scalars through addresses, of a shader built with
-/// -DWIDE (shaders/blocks.glsl): a workgroup is one subgroup. What `bindings` has as texels they read through
-/// addresses.
+/// -DWIDE (shaders/blocks.glsl): a workgroup is one subgroup.
 std::vector<Kernel> wide_kernels(std::string_view op, const Shader& shader,
-                                 std::vector<BindingKind> bindings);
+                                 const std::vector<BindingKind>& bindings);
+/// `better` before `others`.
+std::vector<Kernel> joined(std::vector<Kernel> better, std::vector<Kernel> others);
 
 /// The builds of a shader that takes a row in steps of four columns, the second of its constants.
 struct StepShaders {
@@ -59,6 +60,7 @@ struct StepShaders {
 std::vector<Kernel> step_kernels(std::string_view op, const StepShaders& shaders,
                                  const std::vector<uint32_t>& texel_constants,
                                  const std::vector<uint32_t>& plain_constants,
+                                 const std::vector<BindingKind>& wide_bindings,
                                  const std::vector<BindingKind>& texel_bindings);
 /// forced_kernel() of an op whose table depends on the type of its operands; nullptr where only the other
 /// type has a variant of that name, since in a pass with both it is the other's dispatches that are meant.
@@ -92,10 +94,10 @@ struct ReductionShaders {
 /// drivers), "subgroup" and "shared", best first, with one workgroup of `invocations` a row on GPUs.
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,
                                       uint32_t invocations, const std::vector<BindingKind>& bindings);
-/// The same after "wide16" to "wide4" and "texel16" to "texel4": the lane variants with -DWIDE or -DTEXEL
-/// besides, whose bindings these are. All others have storage buffers alone.
+/// The same after "texel16", "texel8" and "texel4": the lane variants with another shader, whose bindings
+/// these are. All others have storage buffers alone.
 std::vector<Kernel> texel_reduction_kernels(std::string_view op, const ReductionShaders& shaders,
-                                            const Shader& wide_shader, const Shader& texel_shader,
-                                            uint32_t invocations, const std::vector<BindingKind>& bindings);
+                                            const Shader& texel_shader, uint32_t invocations,
+                                            const std::vector<BindingKind>& bindings);
 
 }  // namespace vkbert::ops

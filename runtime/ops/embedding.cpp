@@ -20,6 +20,7 @@ std::span<const Kernel> embedding_forward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const StepShaders& shaders) {
         return step_kernels("embedding_forward", shaders, {16, 48}, {embedding_invocations, 1},
+                            {storage, storage, storage, storage, address, address, address, address},
                             {storage, storage, storage, storage, texel, texel, texel, storage});
     };
     static const std::vector<Kernel> fp32 =

@@ -57,12 +57,9 @@ uint32_t max_embedding_sums(uint32_t tokens) {
 std::span<const Kernel> embedding_backward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const StepShaders& shaders) {
-        std::vector<Kernel> kernels =
-            step_kernels("embedding_backward", shaders, {8, 96}, {embedding_invocations, 1},
-                         {storage, texel, storage, storage, storage, storage});
-        for (Kernel& kernel : kernels)  // the table, which is written as well
-            if (kernel.requirements.whole_vectors) kernel.bindings.push_back(address);
-        return kernels;
+        return step_kernels("embedding_backward", shaders, {8, 96}, {embedding_invocations, 1},
+                            {storage, address, storage, storage, address, address},
+                            {storage, texel, storage, storage, storage, storage});
     };
     static const std::vector<Kernel> fp32 =
         make({&shaders::embedding_backward_wide_fp32, &shaders::embedding_backward_texel_fp32,
@@ -96,10 +93,8 @@ void append(Plan& plan, const std::string& label, const Stage& stage, const Tens
         {stage.pieces},
         {table, Access::read_write},
         // What is not there must be something that is written anyway: the shader says that it writes.
-        {stage.partials != nullptr ? *stage.partials : table, Access::write},
-        {table}};  // for kernels that read it in another way than they write it
+        {stage.partials != nullptr ? *stage.partials : table, Access::write}};
     dispatch.kernel = &choose_fitting(plan, embedding_backward_kernels(stage.source.type), dispatch.bindings);
-    dispatch.bindings.resize(dispatch.kernel->bindings.size());
     const std::vector<uint32_t>& constants = dispatch.kernel->constants;
     const uint32_t columns4 = d_table.columns / 4;
     const bool with_partials = stage.partials != nullptr && block.first == 0;

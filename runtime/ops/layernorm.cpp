@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "runtime/ops/common.hpp"
 #include "runtime/ops/tables.hpp"
 #include "shaders/glsl_types.h"
@@ -21,11 +23,13 @@ std::span<const Kernel> layernorm_forward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const ReductionShaders& shaders, const Shader& wide_shader,
                          const Shader& texel_shader) {
-        std::vector<Kernel> kernels =
-            texel_reduction_kernels("layernorm_forward", shaders, wide_shader, texel_shader, 64,
-                                    {storage, texel, texel, texel, storage, storage, storage});
-        for (Kernel& kernel : kernels) kernel.requirements.keeps_rows = kernel.requirements.whole_vectors;
-        return kernels;
+        std::vector<Kernel> wide =
+            wide_kernels("layernorm_forward", wide_shader,
+                         {storage, address, address, address, address, storage, storage});
+        for (Kernel& kernel : wide) kernel.requirements.keeps_rows = true;
+        return joined(std::move(wide),
+                      texel_reduction_kernels("layernorm_forward", shaders, texel_shader, 64,
+                                              {storage, texel, texel, texel, storage, storage, storage}));
     };
     static const std::vector<Kernel> fp32 =
         make({&shaders::layernorm_forward_fp32, &shaders::layernorm_forward_shared_fp32,

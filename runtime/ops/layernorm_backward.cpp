@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "runtime/ops/common.hpp"
 #include "runtime/ops/tables.hpp"
@@ -30,15 +31,16 @@ std::span<const Kernel> layernorm_backward_kernels(Type type) {
     using enum BindingKind;
     const auto make = [](const ReductionShaders& shaders, const Shader& wide_shader,
                          const Shader& texel_shader) {
-        std::vector<Kernel> kernels =
-            texel_reduction_kernels("layernorm_backward", shaders, wide_shader, texel_shader, 64,
+        std::vector<Kernel> wide =
+            wide_kernels("layernorm_backward", wide_shader,
+                         {storage, address, address, address, storage, storage, address, address, address});
+        for (Kernel& kernel : wide) kernel.requirements.keeps_rows = true;
+        std::vector<Kernel> others =
+            texel_reduction_kernels("layernorm_backward", shaders, texel_shader, 64,
                                     {storage, texel, texel, texel, storage, storage, texel, storage});
-        for (Kernel& kernel : kernels) {
-            kernel.requirements.keeps_rows = kernel.requirements.whole_vectors;
-            // CPU drivers' make the sums over columns, too.
+        for (Kernel& kernel : others)  // CPU drivers' make the sums over columns, too
             if (kernel.requirements.cpu_only) kernel.bindings.push_back(storage);
-        }
-        return kernels;
+        return joined(std::move(wide), std::move(others));
     };
     static const std::vector<Kernel> fp32 =
         make({&shaders::layernorm_backward_fp32, &shaders::layernorm_backward_shared_fp32,

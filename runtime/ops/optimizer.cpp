@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "runtime/ops/common.hpp"
 #include "runtime/ops/tables.hpp"
@@ -23,9 +24,9 @@ namespace vkbert::ops {
 
 // Elements of a gradient that one workgroup sums.
 static constexpr uint32_t norm_block = 16384;
-static constexpr size_t adamw_bindings = 7;
 
 std::span<const Kernel> adamw_kernels() {
+    using enum BindingKind;
     // A CPU driver takes long over each of the scalars, so an invocation does more for them there; with twice
     // as many invocations as it has lanes it takes up to twice as long (`vkbert bench adamw`).
     const auto make = [](std::string_view name, uint32_t invocations, uint32_t steps, uint32_t lanes) {
@@ -35,28 +36,26 @@ std::span<const Kernel> adamw_kernels() {
             .shader = &shaders::adamw,
             .requirements = {.invocations = invocations, .min_subgroup_size = lanes, .cpu_only = lanes > 0},
             .constants = {invocations, steps},
-            .bindings = std::vector<BindingKind>(adamw_bindings, BindingKind::storage)};
+            .bindings = std::vector<BindingKind>(7, storage)};
     };
     static const std::vector<Kernel> kernels = [&] {
-        // Weights, gradient and moments are written, hence bound, and read through addresses, last in the
-        // list.
-        std::vector<BindingKind> wide_bindings(adamw_bindings, BindingKind::storage);
-        wide_bindings.insert(wide_bindings.end(), 4, BindingKind::address);
-        std::vector<Kernel> all = wide_kernels("adamw", shaders::adamw_wide, wide_bindings);
-        for (Kernel& kernel : all) kernel.constants.push_back(2048 / kernel.constants[0]);
-        all.insert(all.end(), {make("lanes16", 16, 128, 16), make("lanes8", 8, 256, 8),
-                               make("lanes4", 4, 512, 4), make("plain", 64, 4, 0)});
-        return all;
+        std::vector<Kernel> wide = wide_kernels(
+            "adamw", shaders::adamw_wide, {storage, storage, address, address, address, address, address});
+        for (Kernel& kernel : wide) kernel.constants.push_back(2048 / kernel.constants[0]);
+        return joined(std::move(wide), {make("lanes16", 16, 128, 16), make("lanes8", 8, 256, 8),
+                                        make("lanes4", 4, 512, 4), make("plain", 64, 4, 0)});
     }();
     return kernels;
 }
 
 std::span<const Kernel> gradient_norm_kernels() {
     using enum BindingKind;
-    static const std::vector<Kernel> kernels = texel_reduction_kernels(
-        "gradient_norm",
-        {&shaders::gradient_norm, &shaders::gradient_norm_shared, &shaders::gradient_norm_one_subgroup},
-        shaders::gradient_norm_wide, shaders::gradient_norm_texel, 128, {storage, texel, storage, storage});
+    static const std::vector<Kernel> kernels = joined(
+        wide_kernels("gradient_norm", shaders::gradient_norm_wide, {storage, address, storage, storage}),
+        texel_reduction_kernels(
+            "gradient_norm",
+            {&shaders::gradient_norm, &shaders::gradient_norm_shared, &shaders::gradient_norm_one_subgroup},
+            shaders::gradient_norm_texel, 128, {storage, texel, storage, storage}));
     return kernels;
 }
 
@@ -151,10 +150,7 @@ void adamw(Plan& plan, const std::string& label, const Tensor& weights, const Te
                              {part(first_moment), Access::read_write},
                              {part(second_moment), Access::read_write},
                              {part(halves != nullptr ? *halves : weights), Access::write}};
-        for (const Tensor* read : {&weights, &gradient, &first_moment, &second_moment})
-            dispatch.bindings.push_back({part(*read)});
         dispatch.kernel = &choose_fitting(plan, adamw_kernels(), dispatch.bindings);
-        dispatch.bindings.resize(dispatch.kernel->bindings.size());
         dispatch.set_push(
             AdamWPush{slice.count / 4, options.learning_rate_factor, options.decays ? 1.0f : 0.0f});
         const std::vector<uint32_t>& constants = dispatch.kernel->constants;
