@@ -1,5 +1,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 // g = gradient * gradient_factor;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
 // w -= lr * (m / correction1 / (sqrt(v / correction2) + epsilon) + weight_decay * w);  gradient = 0.
 // With both corrections 1 this is the paper's BertAdam. After an overflow only the gradient is zeroed. -DWIDE reads whole vectors.
@@ -26,6 +27,14 @@ layout(push_constant) uniform Push {
     AdamWPush p;
 };
 
+#ifdef WIDE
+const uint AT_ONCE = 16 / LOCAL_SIZE;  // blocks in a turn of the loop
+bool inside(uint block) { return block + LOCAL_SIZE <= p.elements4; }
+#else
+const uint AT_ONCE = 1;
+bool inside(uint block) { return IN_BLOCK(block) < p.elements4; }
+#endif
+
 void main() {
     const float gradient_factor = s.gradient_factor;
     const float beta1 = s.beta1, beta2 = s.beta2;
@@ -36,24 +45,22 @@ void main() {
     const float decay = learning_rate * s.weight_decay * p.decay_factor;
     const bool update = s.overflow == 0u;
     const uint first = gl_WorkGroupID.x * LOCAL_SIZE * STEPS;
-    for (uint step = 0; step < STEPS; step++) {
-        const uint block = first + step * LOCAL_SIZE;
-#ifdef WIDE
-        if (block + LOCAL_SIZE > p.elements4) break;
-#else
-        if (block + gl_LocalInvocationID.x >= p.elements4) break;
-#endif
-        if (update) {
-            const vec4 g = LOAD_FLOATS(gradient, block) * gradient_factor;
-            const vec4 m = beta1 * LOAD_FLOATS(first_moment, block) + one_minus_beta1 * g;
-            const vec4 v = beta2 * LOAD_FLOATS(second_moment, block) + one_minus_beta2 * g * g;
-            vec4 w = LOAD_FLOATS(weights, block);
-            w -= decay * w + step_size * m / (sqrt(v / correction2) + epsilon);
-            STORE_FLOATS(first_moment, block, m)
-            STORE_FLOATS(second_moment, block, v)
-            STORE_FLOATS(weights, block, w)
-            if (HALVES != 0u) STORE_HALVES(halves, block, w)
+    for (uint step = 0; step < STEPS; step += AT_ONCE) {
+        [[unroll]] for (uint i = 0; i < AT_ONCE; i++) {
+            const uint block = first + (step + i) * LOCAL_SIZE;
+            if (!inside(block)) break;
+            if (update) {
+                const vec4 g = LOAD_FLOATS(gradient, block) * gradient_factor;
+                const vec4 m = beta1 * LOAD_FLOATS(first_moment, block) + one_minus_beta1 * g;
+                const vec4 v = beta2 * LOAD_FLOATS(second_moment, block) + one_minus_beta2 * g * g;
+                vec4 w = LOAD_FLOATS(weights, block);
+                w -= decay * w + step_size * m / (sqrt(v / correction2) + epsilon);
+                STORE_FLOATS(first_moment, block, m)
+                STORE_FLOATS(second_moment, block, v)
+                STORE_FLOATS(weights, block, w)
+                if (HALVES != 0u) STORE_HALVES(halves, block, w)
+            }
+            STORE_FLOATS(gradient, block, vec4(0))
         }
-        STORE_FLOATS(gradient, block, vec4(0))
     }
 }

@@ -31,7 +31,11 @@ layout(push_constant) uniform Push {
     EmbeddingBackwardPush p;
 };
 
-const uint AT_ONCE = STEPS < 4 ? STEPS : 4;  // a CPU driver reads the list once for as many
+#ifdef WIDE
+const uint AT_ONCE = 32 / LOCAL_SIZE;
+#else
+const uint AT_ONCE = STEPS < 4 ? STEPS : 4;
+#endif  // a CPU driver reads the list once for as many
 
 const uint NONE = 0xffffffffu;
 

@@ -32,7 +32,11 @@ layout(push_constant) uniform Push {
     EmbeddingForwardPush p;
 };
 
+#ifdef WIDE
+const uint AT_ONCE = 32 / LOCAL_SIZE;
+#else
 const uint AT_ONCE = STEPS < 4 ? STEPS : 4;
+#endif
 
 uint word_row, position_row, type_row, output_row;
 

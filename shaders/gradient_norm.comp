@@ -28,7 +28,12 @@ layout(push_constant) uniform Push {
     GradientNormPush p;
 };
 
-const uint EXPONENT = 0x7f800000u, AT_A_TIME = 4;
+const uint EXPONENT = 0x7f800000u;
+#ifdef WIDE
+const uint AT_A_TIME = 16;
+#else
+const uint AT_A_TIME = 4;
+#endif
 
 vec4 squares = vec4(0);
 uvec4 exponents = uvec4(0);  // the largest
