@@ -45,8 +45,8 @@ static bool rows_fit(const Capabilities& capabilities, const Kernel& kernel,
                      const std::vector<Binding>& bindings) {
     const Requirements& r = kernel.requirements;
     bool kept = r.keeps_rows;
-    for (size_t i = 0; i < kernel.bindings.size(); i++) {
-        const uint32_t columns = bindings.at(i).tensor.columns;
+    for (size_t i = 0; i < std::min(bindings.size(), kernel.bindings.size()); i++) {
+        const uint32_t columns = bindings[i].tensor.columns;
         if (kernel.bindings[i] != BindingKind::address) continue;
         if (r.whole_vectors && columns % (4 * r.invocations) != 0) return false;
         if (std::exchange(kept, false) && !keeps_row(capabilities, kernel, columns)) return false;
@@ -54,10 +54,11 @@ static bool rows_fit(const Capabilities& capabilities, const Kernel& kernel,
     return true;
 }
 
+/// `bindings` may end early, and may have one that some variants do without.
 static bool fits(const Capabilities& capabilities, const Kernel& kernel,
                  const std::vector<Binding>& bindings) {
-    for (size_t i = 0; i < kernel.bindings.size(); i++) {
-        const Tensor& tensor = bindings.at(i).tensor;
+    for (size_t i = 0; i < std::min(bindings.size(), kernel.bindings.size()); i++) {
+        const Tensor& tensor = bindings[i].tensor;
         const uint64_t texels = (tensor.bytes() / size_of(tensor.type) + 3) / 4;
         if (kernel.bindings[i] == BindingKind::texel && texels > capabilities.max_texel_elements)
             return false;
