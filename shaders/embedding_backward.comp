@@ -15,6 +15,7 @@ layout(constant_id = 3) const uint ORDERED = 1;  // rows of the source are liste
 
 #ifdef TEXEL
 layout(binding = 1) uniform TEXELS4 source_texels;
+layout(binding = 6) uniform samplerBuffer table_texels;
 #elif !defined(WIDE)
 layout(std430, binding = 1) readonly buffer Source { STORED4 source_data[]; };
 #endif
@@ -55,7 +56,11 @@ vec4 load(uint i, uint block) {
 }
 bool past_end(uint block) { return block >= COLUMNS4; }
 #else
+#ifdef TEXEL
+vec4 load_table(uint block) { return texelFetch(table_texels, int(target + IN_BLOCK(block))); }
+#else
 vec4 load_table(uint block) { return table_data[target + IN_BLOCK(block)]; }
+#endif
 vec4 load(uint i, uint block) {
     const uint column = EVEN ? IN_BLOCK(block) : min(IN_BLOCK(block), COLUMNS4 - 1);
     const uint at = (ORDERED != 0u ? order[i] : i) * p.source_pitch4 + column;

@@ -59,7 +59,7 @@ std::span<const Kernel> embedding_backward_kernels(Type type) {
     const auto make = [](const StepShaders& shaders) {
         return step_kernels("embedding_backward", shaders, {8, 96}, {embedding_invocations, 1},
                             {storage, address, storage, storage, address, address},
-                            {storage, texel, storage, storage, storage, storage});
+                            {storage, texel, storage, storage, storage, storage, texel});
     };
     static const std::vector<Kernel> fp32 =
         make({&shaders::embedding_backward_wide_fp32, &shaders::embedding_backward_texel_fp32,
@@ -93,8 +93,10 @@ void append(Plan& plan, const std::string& label, const Stage& stage, const Tens
         {stage.pieces},
         {table, Access::read_write},
         // What is not there must be something that is written anyway: the shader says that it writes.
-        {stage.partials != nullptr ? *stage.partials : table, Access::write}};
+        {stage.partials != nullptr ? *stage.partials : table, Access::write},
+        {table}};  // which `texel` reads in another way than it writes it
     dispatch.kernel = &choose_fitting(plan, embedding_backward_kernels(stage.source.type), dispatch.bindings);
+    dispatch.bindings.resize(dispatch.kernel->bindings.size());
     const std::vector<uint32_t>& constants = dispatch.kernel->constants;
     const uint32_t columns4 = d_table.columns / 4;
     const bool with_partials = stage.partials != nullptr && block.first == 0;
