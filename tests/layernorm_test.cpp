@@ -104,6 +104,27 @@ TEST(LayerNorm, InPlace) {
     });
 }
 
+/// The variant for rows of so many columns on Mesa 26's CPU driver with 8 lanes.
+std::string_view chosen(uint32_t columns) {
+    Capabilities c = device().capabilities();
+    c.device_class = DeviceClass::cpu;
+    c.subgroup_basic = c.subgroup_arithmetic = true;
+    c.subgroup_size = c.min_subgroup_size = c.max_subgroup_size = 8;
+    c.buffer_device_address = c.int64 = c.scalar_pointer_loads = c.fast_buffer_loads = true;
+    Plan plan(c);
+    const Tensor x = plan.persistent("x", 3, columns), vector = plan.persistent("vector", 1, columns);
+    ops::layernorm_forward(plan, "test", x, x, vector, vector);
+    return plan.dispatches().front().kernel->name;
+}
+
+TEST(LayerNorm, WholeVectorsWhereRowsAreWholeBlocksAndShort) {
+    EXPECT_EQ(chosen(768), "wide8");
+    EXPECT_EQ(chosen(1536), "wide8");
+    EXPECT_EQ(chosen(1568), "lanes8") << "49 steps";
+    EXPECT_EQ(chosen(400), "wide4") << "whole blocks of 4 lanes alone";
+    EXPECT_EQ(chosen(772), "lanes8");
+}
+
 TEST(LayerNorm, RefusesShapesThatDoNotFit) {
     Plan plan(device().capabilities());
     const Tensor x = plan.persistent("x", 3, 64), narrow = plan.persistent("narrow", 3, 60),
