@@ -23,7 +23,13 @@ layout(push_constant) uniform Push {
     ColumnSumsPush p;
 };
 
+uint last_row;
+#ifdef WIDE
+// Four rows of a wide input may be more than Plan::read_slack: see blocks.glsl.
+vec4 load(uint row, uint block) { return LOAD_BLOCK(input, min(row, last_row) * p.input_pitch4 + block); }
+#else
 vec4 load(uint row, uint block) { return LOAD_BLOCK(input, row * p.input_pitch4 + block); }
+#endif
 
 void main() {
     const uint block = gl_WorkGroupID.x * LOCAL_SIZE, strip = gl_WorkGroupID.y;
@@ -32,6 +38,7 @@ void main() {
     if (4 * column4 >= p.columns) return;
 #endif
     const uint rows = extent(p.rows, p.rows_symbol);
+    last_row = max(rows, 1) - 1;
     const uint share = (rows + p.strips - 1) / p.strips;
     uint row = min(strip * share, rows);
     const uint end = min(row + share, rows);

@@ -32,11 +32,12 @@ layout(push_constant) uniform Push {
     EmbeddingBackwardPush p;
 };
 
+// Blocks for which a CPU driver reads the list once.
 #ifdef WIDE
 const uint AT_ONCE = 32 / LOCAL_SIZE;
 #else
 const uint AT_ONCE = STEPS < 4 ? STEPS : 4;
-#endif  // a CPU driver reads the list once for as many
+#endif
 
 const uint NONE = 0xffffffffu;
 

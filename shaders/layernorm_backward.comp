@@ -3,8 +3,8 @@
 #extension GL_EXT_control_flow_attributes : require
 // d_x(T,H) = rstd * (g - mean(g) - n * mean(g * n)) + residual for each row, where n = (x - mean) * rstd is the normalized
 // row and g = d_y * gamma. One workgroup a row; may work in place of d_y or of the residual. -DTEXEL reads d_y, x, gamma
-// and the residual as texel buffers, -DWIDE whole vectors of them. A CPU driver's workgroup goes over a block of rows and makes, where it keeps rows, the sums of
-// layernorm_backward_columns.comp as well.
+// and the residual as texel buffers, -DWIDE whole vectors of them. A CPU driver's workgroup goes over a block of rows and makes,
+// where it keeps rows, the sums of layernorm_backward_columns.comp as well.
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
 #include "shaders/blocks.glsl"
