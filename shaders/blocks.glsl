@@ -70,6 +70,9 @@ void store_block_halves(uint64_t address, uint first, vec4 v) {
     pairs.at[gl_SubgroupInvocationID + LOCAL_SIZE] = bits.y;
 }
 
+// v, for sums that a loop adds to before they are stored: LLVM would give them registers, and places on the stack, of the size of
+// their pairs, twice that of vectors.
+#define AS_VECTOR(v) ((v) + float(no_shift))
 #define LOAD_FLOATS(NAME, first) load_block_floats(NAME##_address, first)
 #define STORE_FLOATS(NAME, first, v) store_block_floats(NAME##_address, first, v);
 #define STORE_HALVES(NAME, first, v) store_block_halves(NAME##_address, first, v);
@@ -83,6 +86,7 @@ void store_block_halves(uint64_t address, uint first, vec4 v) {
 
 #else
 
+#define AS_VECTOR(v) (v)
 #define IN_BLOCK(first) ((first) + gl_LocalInvocationID.x)
 #ifdef TEXEL
 #define LOAD_FLOATS(NAME, first) texelFetch(NAME##_texels, int(IN_BLOCK(first)))

@@ -46,9 +46,11 @@ const uint FULL_STEPS = EVEN ? STEPS : KEEPS_ROW ? STEPS - 1 : 0;  // of them al
 
 uint row;
 float mean, rstd, sum, product;
-vec4 kept_g[KEPT_STEPS], kept_n[KEPT_STEPS];
+vec4 kept_n[KEPT_STEPS];
 #ifdef REDUCE_ONE_SUBGROUP
-vec4 held_gamma[HELD_STEPS], d_gamma[HELD_STEPS], d_beta[HELD_STEPS];
+vec4 kept_d_y[KEPT_STEPS], held_gamma[HELD_STEPS], d_gamma[HELD_STEPS], d_beta[HELD_STEPS];
+#else
+vec4 kept_g[KEPT_STEPS];
 #endif
 
 uint block_of(uint s) { return s * LOCAL_SIZE; }
@@ -67,26 +69,35 @@ vec4 load_g(uint s) {
 }
 vec4 load_n(uint s) { return inside(s) ? (LOAD_BLOCK(x, row * p.x_pitch4 + block_of(s)) - mean) * rstd : vec4(0); }
 
-void keep(uint s) {
-    kept_n[s] = load_n(s);
+vec4 n_of(uint s) { return KEEPS_ROW ? kept_n[s] : load_n(s); }
 #ifdef REDUCE_ONE_SUBGROUP
-    const vec4 d_y = load_d_y(s);
-    d_gamma[s] += d_y * kept_n[s];
-    d_beta[s] += d_y;
-    kept_g[s] = d_y * held_gamma[s];
+vec4 g_of(uint s) { return HOLDS ? kept_d_y[s] * held_gamma[s] : load_g(s); }
 #else
-    kept_g[s] = load_g(s);
+vec4 g_of(uint s) { return kept_g[s]; }
 #endif
-}
+
 void add(uint s) {
-    const vec4 g = KEEPS_ROW ? kept_g[s] : load_g(s), n = KEEPS_ROW ? kept_n[s] : load_n(s);
+    if (KEEPS_ROW) {
+        kept_n[s] = load_n(s);
+#ifdef REDUCE_ONE_SUBGROUP
+        kept_d_y[s] = load_d_y(s);
+#else
+        kept_g[s] = load_g(s);
+#endif
+    }
+    const vec4 g = g_of(s);
     sum += (g.x + g.y) + (g.z + g.w);
-    product += dot(g, n);
+    product += dot(g, n_of(s));
 }
 void store(uint s) {
     if (!inside(s)) return;
-    const vec4 g = KEEPS_ROW ? kept_g[s] : load_g(s), n = KEEPS_ROW ? kept_n[s] : load_n(s);
-    vec4 d_x = (g - sum - n * product) * rstd;
+#ifdef REDUCE_ONE_SUBGROUP
+    if (HOLDS) {
+        d_gamma[s] += kept_d_y[s] * kept_n[s];
+        d_beta[s] += kept_d_y[s];
+    }
+#endif
+    vec4 d_x = (g_of(s) - sum - n_of(s) * product) * rstd;
     if (RESIDUAL != 0u) d_x += LOAD_BLOCK(residual, row * p.residual_pitch4 + block_of(s));
     STORE_BLOCK(d_x, row * p.d_x_pitch4 + block_of(s), d_x)
 }
@@ -94,7 +105,6 @@ void store(uint s) {
 void differentiate() {
     mean = mean_data[row], rstd = rstd_data[row];
     sum = product = 0;
-    if (KEEPS_ROW) FOR_STEPS(keep)
     FOR_STEPS(add)
     sum = workgroup_add(sum) / float(4 * COLUMNS4);
     product = workgroup_add(product) / float(4 * COLUMNS4);
@@ -105,8 +115,8 @@ void differentiate() {
 void store_sums(uint s) {
     if (!inside(s)) return;
     const uint target = gl_WorkGroupID.x * 2 * p.part4 + block_of(s);
-    STORE_FLOATS(partials, target, d_gamma[s])
-    STORE_FLOATS(partials, target + p.part4, d_beta[s])
+    STORE_FLOATS(partials, target, AS_VECTOR(d_gamma[s]))
+    STORE_FLOATS(partials, target + p.part4, AS_VECTOR(d_beta[s]))
 }
 #endif
 
