@@ -44,7 +44,8 @@ void finish_hidden_state(Graph& g, const std::string& label, const Tensor& x, bo
     const Tensor result = g.result(label, g.sequences, hidden);
     // (S,H) fp32. Restricted rows of fp32 come here to be normalized only: else the layer wrote the result
     // itself.
-    Tensor rows = Plan::tensor_at(x.storage, x.offset, g.sequences, hidden, x.type);
+    Tensor rows = x;
+    rows.rows = g.sequences;
     if (!restricted || x.type == Type::fp16) {
         const Tensor first = rows;
         rows = g.options.normalize ? g.plan.temporary(label + " pooled", g.sequences, hidden) : result;
@@ -108,6 +109,10 @@ Tensor Graph::weight(const std::string& name) {
     const Tensor t = plan.persistent(name, w.rows, w.columns, w.type);
     bound_weights[t.storage] = &w;
     return bound_[name] = t;
+}
+
+Tensor Graph::temporary(const std::string& name, Extent rows_, uint32_t columns) {
+    return plan.temporary(name, rows_, plan.activation_pitch(columns, type), type).columns_at(0, columns);
 }
 
 Tensor Graph::result(const std::string& name, Extent rows_, uint32_t columns) {

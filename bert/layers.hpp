@@ -37,9 +37,8 @@ struct Graph {
 
     /// The tensor of a weight; bound on first use.
     Tensor weight(const std::string& name);
-    Tensor temporary(const std::string& name, Extent rows_, uint32_t columns) {
-        return plan.temporary(name, rows_, columns, type);
-    }
+    /// (rows,columns) of the model's type, whose pitch may be larger.
+    Tensor temporary(const std::string& name, Extent rows_, uint32_t columns);
     /// (rows,columns) fp32 that the host reads after a run.
     Tensor result(const std::string& name, Extent rows_, uint32_t columns);
     /// Pitches are multiples of 4 elements, whatever the columns.

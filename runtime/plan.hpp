@@ -96,6 +96,10 @@ class Plan {
     /// buffer.
     Extent symbol(std::string name, uint32_t capacity);
 
+    /// Elements from row to row with which matmuls read (rows,columns) of `type` fastest: `columns`, on CPU
+    /// drivers sometimes a few more.
+    uint32_t activation_pitch(uint32_t columns, Type type) const;
+
     /// A matrix that lives from the first dispatch that writes it to the last that reads it.
     Tensor temporary(std::string name, Extent rows, uint32_t columns, Type type = Type::fp32);
     /// A matrix in memory that the caller binds before recording.

@@ -47,14 +47,19 @@ uint target;  // what is added to, or written, from its first column on
 uint last;    // row of the piece
 bool adds;
 
+// Row of the source, number i of the list.
+uint row_of(uint i) {
+#ifdef WIDE
+    i = min(i, last);
+#endif
+    return ORDERED != 0u ? order[i] : i;
+}
+
 // CPU drivers load faster what no loop or branch stands around, hence the first row and EVEN.
 #ifdef WIDE
 uint table_row;  // one that is there even where none is added to
 vec4 load_table(uint block) { return LOAD_FLOATS(table, table_row + block); }
-vec4 load(uint i, uint block) {
-    const uint at = min(i, last);
-    return LOAD_BLOCK(source, (ORDERED != 0u ? order[at] : at) * p.source_pitch4 + block);
-}
+vec4 load(uint row, uint block) { return LOAD_BLOCK(source, row * p.source_pitch4 + block); }
 bool past_end(uint block) { return block >= COLUMNS4; }
 #else
 #ifdef TEXEL
@@ -62,9 +67,9 @@ vec4 load_table(uint block) { return texelFetch(table_texels, int(target + IN_BL
 #else
 vec4 load_table(uint block) { return table_data[target + IN_BLOCK(block)]; }
 #endif
-vec4 load(uint i, uint block) {
+vec4 load(uint row, uint block) {
     const uint column = EVEN ? IN_BLOCK(block) : min(IN_BLOCK(block), COLUMNS4 - 1);
-    const uint at = (ORDERED != 0u ? order[i] : i) * p.source_pitch4 + column;
+    const uint at = row * p.source_pitch4 + column;
 #ifdef TEXEL
     return FETCH4(source_texels, at);
 #else
@@ -89,13 +94,15 @@ void finish(uint block, vec4 sum) {
         write_partial(block, sum);
 }
 
-#define SUM_ROWS(at_once, end, finish)                                                                  \
-    for (uint block = first; block < (end); block += (at_once) * LOCAL_SIZE) {                          \
-        vec4 sum[at_once];                                                                              \
-        [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] = load(piece.x, block + w * LOCAL_SIZE); \
-        for (uint i = piece.x + 1; i < piece.x + piece.y; i++)                                          \
-            [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] += load(i, block + w * LOCAL_SIZE);  \
-        [[unroll]] for (uint w = 0; w < (at_once); w++) finish(block + w * LOCAL_SIZE, sum[w]);         \
+#define SUM_ROWS(at_once, end, finish)                                                                \
+    for (uint block = first; block < (end); block += (at_once) * LOCAL_SIZE) {                        \
+        vec4 sum[at_once];                                                                            \
+        [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] = load(first_of_piece, block + w * LOCAL_SIZE); \
+        for (uint i = piece.x + 1; i < piece.x + piece.y; i++) {                                      \
+            const uint next = row_of(i);                                                              \
+            [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] += load(next, block + w * LOCAL_SIZE); \
+        }                                                                                             \
+        [[unroll]] for (uint w = 0; w < (at_once); w++) finish(block + w * LOCAL_SIZE, sum[w]);       \
     }
 
 void main() {
@@ -108,6 +115,7 @@ void main() {
 #ifdef WIDE
     table_row = adds ? min(row, p.table_rows - 1) * p.table_pitch4 : 0;
 #endif
+    const uint first_of_piece = row_of(piece.x);
     const uint first = gl_WorkGroupID.y * LOCAL_SIZE * STEPS, end = min(COLUMNS4, first + LOCAL_SIZE * STEPS);
 #ifdef TEXEL
     // Mesa 22.3 executes both sides of a branch, if for no lane, but a loop that no lane enters only once: of partials, which are

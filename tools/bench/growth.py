@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How the time of a forward pass grows with length, batch, layers and hidden size, with fits and bounds.
 
-    python3 tools/bench/growth.py [--scale cpu|gpu] [--seconds 180]
+    python3 tools/bench/growth.py [--scale cpu|gpu] [--seconds 300]
 
 What is fitted, by least squares of relative errors, and must hold:
     length   time of a token = a + b x length at a constant number of tokens: errors at most 15%, and a further term in
@@ -10,7 +10,8 @@ What is fitted, by least squares of relative errors, and must hold:
     layers   time = a + b x layers: errors at most 10%
     hidden   time = a + b x H^2 + c x H, intermediate size 4 H: errors at most 15%, exponent over the last step at most 2.15
 The exponents are slopes of log time against log size. Times are the fastest steps of all rounds: what other work on the machine
-adds to some points and not to others would bend the curves.
+adds to some points and not to others would bend the curves. Hence a point's sample goes on for some time, and after --rounds
+rounds of all points the ones whose two fastest samples are not within 2% are timed again, until they are or --seconds are over.
 """
 
 import dataclasses
@@ -31,13 +32,14 @@ class Scale:
     length: int  # of the sequences where batch or shape varies
     depths: list
     widths: list
-    repeat: int
+    repeat: int  # least steps of a sample
 
 
 SCALES = {
     "cpu": Scale(2, 128, 2048, 32, [1, 2, 4, 8], [128, 192, 256, 384, 512], 5),
     "gpu": Scale(12, 768, 16384, 128, [2, 4, 8, 12, 24], [256, 512, 768, 1024, 1536], 10),
 }
+SAMPLE_SECONDS, CONFIRMED, MOST_ROUNDS = 0.7, 1.02, 100
 LENGTHS, BATCHES = [16, 32, 64, 128, 256, 384, 512], [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
@@ -97,6 +99,17 @@ def time_of(args, layers, hidden, batch, length, repeat):
     return line["fastest_step"]
 
 
+def sample(args, scale, times, shape):
+    """Adds to the times of one point."""
+    repeat = min(100, max(scale.repeat, round(SAMPLE_SECONDS / min(times)))) if times else scale.repeat
+    times.append(time_of(args, *shape, repeat))
+
+
+def confirmed(times):
+    first, second = sorted(times)[:2]
+    return second <= CONFIRMED * first
+
+
 def check(name, xs, ys, tokens):
     """The fit that belongs to the series, its figures, and what is out of bounds."""
     if name == "length":
@@ -141,8 +154,8 @@ def main():
     options = measure.parser(__doc__)
     options.add_argument("--scale", choices=SCALES, help="default: by the device")
     options.add_argument("--precision", choices=("fp32", "fp16"), help="default: fp16 on GPUs, else fp32")
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--seconds", type=float, default=180, help="no further round that would end after this")
+    options.add_argument("--rounds", type=int, default=3, help="at least, of all points")
+    options.add_argument("--seconds", type=float, default=300, help="no further round that would end after this")
     options.add_argument("--date", default=datetime.date.today().isoformat())
     options.add_argument("--json", type=pathlib.Path, default=measure.REPOSITORY / "build/bench/growth.json")
     args = options.parse_args()
@@ -150,10 +163,13 @@ def main():
     args.scale = args.scale or ("cpu" if device["class"] == "cpu" else "gpu")
     args.precision = args.precision or ("fp32" if args.scale == "cpu" else "fp16")
     scale, samples = SCALES[args.scale], {}
-    for number in measure.rounds_within(args.seconds, args.rounds):
-        for name, of in points(scale).items():
-            for x, *shape in of:
-                samples.setdefault((name, x), []).append(time_of(args, *shape, scale.repeat))
+    for number in measure.rounds_within(args.seconds, MOST_ROUNDS):
+        unsure = [(name, *point) for name, of in points(scale).items() for point in of
+                  if number < args.rounds or not confirmed(samples[name, point[0]])]
+        if not unsure:
+            break
+        for name, x, *shape in unsure:
+            sample(args, scale, samples.setdefault((name, x), []), shape)
         report = report_of(args, device, scale, samples, number + 1)
         measure.save(args.json, report)
     print(f"{report['device']}, {report['driver']}; {report['machine']}; {report['rounds']} rounds")

@@ -13,6 +13,10 @@ Tensor BenchScene::matrix(uint32_t rows, uint32_t columns, Type type) {
     return tensor;
 }
 
+Tensor BenchScene::activations(uint32_t rows, uint32_t columns, Type type) {
+    return matrix(rows, plan.activation_pitch(columns, type), type).columns_at(0, columns);
+}
+
 Tensor BenchScene::integers(std::vector<uint32_t> values, uint32_t columns) {
     const Tensor tensor =
         plan.persistent("integers", uint32_t(values.size()) / columns, columns, Type::uint32);
@@ -54,20 +58,20 @@ Cases matmul_cases(const BenchShapes& shapes, ops::Orientation orientation) {
     Cases cases;
     for (const uint32_t m : rows_of(shapes, {1024, 128}))
         for (const BenchShapes::Weights w : weights)
-            cases.push_back({fmt::format("M={} N={} K={}", m, w.n, w.k), shapes.type,
-                             ops::matmul_kernels(shapes.type), [=, type = shapes.type](BenchScene& s) {
-                                 const Tensor x = s.matrix(m, w.k, type), weight = s.matrix(w.n, w.k, type),
-                                              y = s.matrix(m, (w.n + 3) / 4 * 4, type).columns_at(0, w.n);
-                                 const Tensor bias = s.matrix(1, w.n);
-                                 if (orientation == ops::Orientation::nt)
-                                     ops::matmul(s.plan, "matmul", y, x, weight, {.bias = &bias});
-                                 else if (orientation == ops::Orientation::nn)
-                                     ops::matmul(s.plan, "matmul", x, y, weight,
-                                                 {.orientation = orientation});
-                                 else
-                                     ops::matmul(s.plan, "matmul", s.matrix(w.n, w.k), y, x,
-                                                 {.orientation = orientation});
-                             }});
+            cases.push_back(
+                {fmt::format("M={} N={} K={}", m, w.n, w.k), shapes.type, ops::matmul_kernels(shapes.type),
+                 [=, type = shapes.type](BenchScene& s) {
+                     const Tensor x = s.activations(m, w.k, type), weight = s.matrix(w.n, w.k, type),
+                                  y = s.activations(m, (w.n + 3) / 4 * 4, type).columns_at(0, w.n);
+                     const Tensor bias = s.matrix(1, w.n);
+                     if (orientation == ops::Orientation::nt)
+                         ops::matmul(s.plan, "matmul", y, x, weight, {.bias = &bias});
+                     else if (orientation == ops::Orientation::nn)
+                         ops::matmul(s.plan, "matmul", x, y, weight, {.orientation = orientation});
+                     else
+                         ops::matmul(s.plan, "matmul", s.matrix(w.n, w.k), y, x,
+                                     {.orientation = orientation});
+                 }});
     return cases;
 }
 
@@ -92,8 +96,8 @@ Cases attention_cases(const BenchShapes& shapes) {
                  std::vector<uint32_t> tiles;
                  for (const ops::AttentionTile& t : ops::attention_tiles(offsets_of(batch)))
                      tiles.insert(tiles.end(), {t.row, t.rows, t.first, t.length});
-                 const Tensor output = s.matrix(batch.tokens(), H, type),
-                              qkv = s.matrix(batch.tokens(), 3 * H, type);
+                 const Tensor output = s.activations(batch.tokens(), H, type),
+                              qkv = s.activations(batch.tokens(), 3 * H, type);
                  ops::attention_forward(s.plan, "attention", output, qkv, s.integers(tiles, 4),
                                         {.heads = A, .pairs = batch.tokens() * batch.length});
              }});
@@ -106,7 +110,7 @@ Cases layernorm_cases(const BenchShapes& shapes) {
     for (const uint32_t rows : rows_of(shapes, {1024}))
         cases.push_back({fmt::format("{} x {}", rows, H), shapes.type,
                          ops::layernorm_forward_kernels(shapes.type), [=, type = shapes.type](BenchScene& s) {
-                             const Tensor y = s.matrix(rows, H, type), x = s.matrix(rows, H, type);
+                             const Tensor y = s.activations(rows, H, type), x = s.activations(rows, H, type);
                              const Tensor gamma = s.matrix(1, H), beta = s.matrix(1, H);
                              ops::layernorm_forward(s.plan, "layernorm", y, x, gamma, beta);
                          }});
@@ -130,7 +134,7 @@ Cases embedding_cases(const BenchShapes& shapes) {
                                           segment = s.integers(std::vector<uint32_t>(tokens));
                              const ops::EmbeddingTables tables{s.matrix(V, H, type), s.matrix(P, H, type),
                                                                s.matrix(types, H, type)};
-                             ops::embedding_forward(s.plan, "embedding", s.matrix(tokens, H, type), id,
+                             ops::embedding_forward(s.plan, "embedding", s.activations(tokens, H, type), id,
                                                     position, segment, tables);
                          }});
     return cases;
@@ -144,7 +148,7 @@ Cases pool_cases(const BenchShapes& shapes) {
                          shapes.type, ops::pool_forward_kernels(shapes.type),
                          [=, type = shapes.type](BenchScene& s) {
                              const Tensor output = s.matrix(batch.sequences, H),
-                                          input = s.matrix(batch.tokens(), H, type);
+                                          input = s.activations(batch.tokens(), H, type);
                              ops::pool_forward(s.plan, "pool", output, input, s.integers(offsets_of(batch)),
                                                ops::Pooling::mean);
                          }});

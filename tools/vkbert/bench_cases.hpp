@@ -22,6 +22,8 @@ class BenchScene {
 
     /// (rows,columns) of numbers between a quarter and one, whether the op reads or overwrites them.
     Tensor matrix(uint32_t rows, uint32_t columns, Type type = Type::fp32);
+    /// The same with the pitch that a model's activations have.
+    Tensor activations(uint32_t rows, uint32_t columns, Type type = Type::fp32);
     /// (values / columns, columns) uint32.
     Tensor integers(std::vector<uint32_t> values, uint32_t columns = 1);
 

@@ -51,8 +51,8 @@ std::vector<BenchCase> layernorm_backward_cases(const BenchShapes& shapes) {
     const uint32_t H = shapes.config.hidden_size, rows = tokens_of(shapes);
     return {{fmt::format("{} x {}", rows, H), shapes.type, ops::layernorm_backward_kernels(shapes.type),
              [=, type = shapes.type](BenchScene& s) {
-                 const Tensor d_x = s.matrix(rows, H, type), d_y = s.matrix(rows, H, type),
-                              x = s.matrix(rows, H, type), sums = s.matrix(1, 2 * H),  // as in a model
+                 const Tensor d_x = s.activations(rows, H, type), d_y = s.activations(rows, H, type),
+                              x = s.activations(rows, H, type), sums = s.matrix(1, 2 * H),  // as in a model
                      d_gamma = sums.columns_at(0, H), d_beta = sums.columns_at(H, H), gamma = s.matrix(1, H),
                               mean = s.matrix(rows, 1), rstd = s.matrix(rows, 1);
                  ops::layernorm_backward(s.plan, "layernorm backward", d_x, d_gamma, d_beta, d_y, x, gamma,
@@ -75,7 +75,7 @@ std::vector<BenchCase> embedding_backward_cases(const BenchShapes& shapes) {
                      return s.integers(std::move(words), 4);
                  };
                  ops::embedding_backward(
-                     s.plan, "embedding backward", s.matrix(V, H), s.matrix(tokens, H, type),
+                     s.plan, "embedding backward", s.matrix(V, H), s.activations(tokens, H, type),
                      {s.integers(buckets.order), pieces(buckets.pieces), pieces(buckets.sums)});
              }}};
 }
