@@ -383,6 +383,18 @@ const Case cases[] = {
 
 class Append : public testing::TestWithParam<Case> {};
 
+TEST(Plan, RowsOfActivationsDoNotShareLinesOfAProcessorsCache) {
+    Capabilities c;
+    c.device_class = DeviceClass::cpu;
+    const Plan cpu{c};
+    EXPECT_EQ(cpu.activation_pitch(768, Type::fp32), 768u);
+    EXPECT_EQ(cpu.activation_pitch(3072, Type::fp32), 3072u + 16);
+    EXPECT_EQ(cpu.activation_pitch(512, Type::fp32), 512u + 16);
+    EXPECT_EQ(cpu.activation_pitch(1024, Type::fp16), 1024u + 32);
+    c.device_class = DeviceClass::discrete;
+    EXPECT_EQ(Plan{c}.activation_pitch(3072, Type::fp32), 3072u);
+}
+
 }  // namespace
 
 TEST(Plan, AppendAcceptsWhatFitsExactly) {
