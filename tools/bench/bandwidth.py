@@ -19,7 +19,7 @@ def main():
     options = measure.parser(__doc__)
     options.add_argument("--rows", type=int, default=1024, help="tokens")
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--repeat", type=int, default=15)
+    options.add_argument("--repeat", type=int, default=40)
     options.add_argument("--limit", type=float, default=0.8)
     args = options.parse_args()
 
