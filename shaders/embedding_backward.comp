@@ -94,15 +94,15 @@ void finish(uint block, vec4 sum) {
         write_partial(block, sum);
 }
 
-#define SUM_ROWS(at_once, end, finish)                                                                \
-    for (uint block = first; block < (end); block += (at_once) * LOCAL_SIZE) {                        \
-        vec4 sum[at_once];                                                                            \
+#define SUM_ROWS(at_once, end, finish)                                                                         \
+    for (uint block = first; block < (end); block += (at_once) * LOCAL_SIZE) {                                 \
+        vec4 sum[at_once];                                                                                     \
         [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] = load(first_of_piece, block + w * LOCAL_SIZE); \
-        for (uint i = piece.x + 1; i < piece.x + piece.y; i++) {                                      \
-            const uint next = row_of(i);                                                              \
-            [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] += load(next, block + w * LOCAL_SIZE); \
-        }                                                                                             \
-        [[unroll]] for (uint w = 0; w < (at_once); w++) finish(block + w * LOCAL_SIZE, sum[w]);       \
+        for (uint i = piece.x + 1; i < piece.x + piece.y; i++) {                                               \
+            const uint next = row_of(i);                                                                       \
+            [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] += load(next, block + w * LOCAL_SIZE);      \
+        }                                                                                                      \
+        [[unroll]] for (uint w = 0; w < (at_once); w++) finish(block + w * LOCAL_SIZE, sum[w]);                \
     }
 
 void main() {

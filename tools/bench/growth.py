@@ -106,8 +106,8 @@ def sample(args, scale, times, shape):
 
 
 def confirmed(times):
-    first, second = sorted(times)[:2]
-    return second <= CONFIRMED * first
+    fastest = sorted(times)[:2]
+    return len(fastest) == 2 and fastest[1] <= CONFIRMED * fastest[0]
 
 
 def check(name, xs, ys, tokens):
