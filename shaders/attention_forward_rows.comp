@@ -98,13 +98,25 @@ void main() {
             [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) o[r][d] = x[r];
         }
     }
+    uint rows[LANE_ROWS];
     [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
-        const uint row = gl_LocalInvocationID.x + r * LOCAL_SIZE;
-        if (row < t.rows) {
-            const float scale = 1.0 / sum[r];
-            [[unroll]] for (uint d = 0; d < HEAD4; d++) store_output(h, (t.row + row) * p.output_pitch4, d, o[r][d] * scale);
-            if (KEEP_LOGSUMEXP != 0u)
-                logsumexp[(t.row + row) * p.heads + h.index] = natural_logsumexp(largest[r], sum[r]);
-        }
+        rows[r] = gl_LocalInvocationID.x + r * LOCAL_SIZE;
+        if (KEEP_LOGSUMEXP != 0u && rows[r] < t.rows)
+            logsumexp[(t.row + rows[r]) * p.heads + h.index] = natural_logsumexp(largest[r], sum[r]);
+        sum[r] = 1.0 / sum[r];
     }
+#define STORE_ROW(r, d, from) \
+    if (rows[r] < t.rows) store_output(h, (t.row + rows[r]) * p.output_pitch4, d, o[r][from] * sum[r]);
+#ifdef POINTER
+    [[unroll]] for (uint d = 0; d < HEAD4; d++) STORE_ROW(0, d, d)
+#else
+    // One store in a loop, where the head's vec4s move up, takes a quarter less time to compile (Mesa 22.3), at 1 to 2% of 128 tokens'.
+    uint d = 0;
+    [[dont_unroll]] do {
+        [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
+            STORE_ROW(r, d, 0)
+            [[unroll]] for (uint i = 1; i < HEAD4; i++) o[r][i - 1] = o[r][i];
+        }
+    } while (++d < HEAD4);
+#endif
 }

@@ -66,24 +66,28 @@ vec4 with_residual(vec4 v, vec4 residual) {
     if (count == 4u) floats4[at] = v;                \
     else for (uint i = 0; i < count; i++) floats1[4 * (at) + i] = v[i];
 
+// Whether a part of the epilogue that this pipeline has is one of this call's, of MatmulPush::epilogue.
+bool follows(uint part, uint call) { return (EPILOGUE & EPILOGUE_BY_CALL) == 0u || (call & part) != 0u; }
+
 // Makes four neighbouring elements of a row of C from their sums, and stores those that are within n columns.
 // The pitches are multiples of 4, so that one invocation owns every fp16 word that is written.
-void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residual_pitch4, float scale, uint site) {
+void store4(vec4 sum, uint row, uint column4, uint n, uint c_pitch4, uint residual_pitch4, float scale, uint site, uint call) {
     const vec4 before = before_activation(sum, column4, n, scale);
-    vec4 v = before_residual(before);
+    vec4 v = follows(EPILOGUE_ACTIVATION, call) ? before_residual(before) : before;
     if (KEPT < 256u) v *= dropout_factors(dropout_bytes(dropout_state, site, row, column4 / 4)[column4 % 4], KEPT);
     const uint at = row * c_pitch4 + column4;
     const uint from = row * residual_pitch4 + column4;
     const uint count = (EPILOGUE & EPILOGUE_TAIL) != 0u ? min(n - 4 * column4, 4u) : 4u;
 #ifdef FP16
     if ((EPILOGUE & EPILOGUE_FP16_OUTPUT) != 0u) {
-        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) v = with_residual(v, unpack_halves(residual_halves[from]));
+        if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u && follows(EPILOGUE_RESIDUAL, call))
+            v = with_residual(v, unpack_halves(residual_halves[from]));
         STORE_HALVES(output_halves, at, v, count)
         if ((EPILOGUE & EPILOGUE_KEEP) != 0u) STORE_HALVES(kept_halves, at, before, count)
         return;
     }
 #endif
-    if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u) {
+    if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u && follows(EPILOGUE_RESIDUAL, call)) {
         vec4 residual = vec4(0);
         if (count == 4u) residual = residual4[from];
         else for (uint i = 0; i < count; i++) residual[i] = residual1[4 * from + i];

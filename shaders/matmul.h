@@ -9,6 +9,7 @@ struct MatmulPush {
     float scale;
     uint k_part;  // tiled: steps of K of one workgroup (z), a multiple of the tile's; parts lie M rows apart in C
     uint dropout_site;
+    uint epilogue;  // with EPILOGUE_BY_CALL: EPILOGUE_RESIDUAL, EPILOGUE_ACTIVATION, whichever follow
 };
 
 // Bits of the EPILOGUE constant.
@@ -19,7 +20,9 @@ const uint EPILOGUE_BIAS = 1, EPILOGUE_RESIDUAL = 2, EPILOGUE_FP16_OUTPUT = 4,
            EPILOGUE_KEEP = 64,      // what the activation is applied to is kept too
            EPILOGUE_A_SUMS = 128,   // tn: the sums of A's columns are wanted too
            EPILOGUE_EVEN_STEPS = 256,  // K is known and has no steps left over: nothing is compiled for those
-           EPILOGUE_ALIGNED = 1024;  // rows of C, residual and kept start on 16 bytes, and so do they
+           EPILOGUE_BY_CALL = 512,     // MatmulPush::epilogue says whether residual and activation follow
+           EPILOGUE_ALIGNED = 1024,    // rows of C, residual and kept start on 16 bytes, and so do they
+           EPILOGUE_ACTIVATION = 2048;  // of MatmulPush::epilogue alone
 
 // Values of the ORIENTATION constant: ops::Orientation.
 const uint ORIENTATION_NT = 0, ORIENTATION_NN = 1, ORIENTATION_TN = 2;

@@ -117,7 +117,7 @@ void store_slice(uint slice, uint row, uint column, uint m, uint part) {
         const uint at_row = row + at / (MN / 4), column4 = column / 4 + at % (MN / 4), from = slice + 2 * at;
         if (at_row < m && 4 * column4 < p.n)
             store4(uintBitsToFloat(uvec4(tiles[from], tiles[from + 1])), part * m + at_row, column4, p.n, p.c_pitch4,
-                   p.residual_pitch4, p.scale, p.dropout_site);
+                   p.residual_pitch4, p.scale, p.dropout_site, p.epilogue);
     }
     controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
 }

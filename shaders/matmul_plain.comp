@@ -27,7 +27,7 @@ layout(push_constant) uniform Push { MatmulPush p; };
         acc[i] += x[0][i] * y[0] + x[1][i] * y[1] + x[2][i] * y[2] + x[3][i] * y[3];
 #define CLEAR(i) acc[i] = vec4(0);
 #define STORE(i) \
-    if (row + i < m) store4(acc[i], row + i, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site);
+    if (row + i < m) store4(acc[i], row + i, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site, p.epilogue);
 
 void main() {
     const uint m = extent(p.m, p.m_symbol);

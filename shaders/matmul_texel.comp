@@ -108,7 +108,7 @@ void main() {
     // `vkbert embed` would take 1.1 s in place of 0.6 to start, with Mesa's cache empty.
     const uint end = min(row + ROWS, m);
     do {
-        store4(acc[0], row, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site);
+        store4(acc[0], row, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site, p.epilogue);
         MOVE_UP(0) MOVE_UP(1) MOVE_UP(2)
 #if ROWS == 16
         MOVE_UP(3) MOVE_UP(4) MOVE_UP(5) MOVE_UP(6) MOVE_UP(7) MOVE_UP(8) MOVE_UP(9) MOVE_UP(10) MOVE_UP(11)

@@ -153,7 +153,7 @@ vec4 multiplied(vec4 sum, uint x, uvec4 y) {
     acc[12 + i] = multiplied(acc[12 + i], x1[i], y1);
 #define STORE(i)                                                                                                             \
     if (row + i < m && 4 * column4 < p.n)                                                                                    \
-        store4(acc[i], part * m + row + i, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site);
+        store4(acc[i], part * m + row + i, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site, p.epilogue);
 #define MOVE_UP(i) acc[i] = acc[4 + i];
 
 void main() {

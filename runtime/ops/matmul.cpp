@@ -275,6 +275,19 @@ bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) 
     }
 }
 
+/// What of the epilogue a call says by MatmulPush::epilogue, of a pipeline that has it all: else a forward
+/// pass needs three pipelines, each of which takes Mesa 22.3 65 ms to compile, more than a short batch takes
+/// to compute (`vkbert embed` of a sentence, all caches empty). Longer ones would take 1 to 5% longer: there
+/// both sides of a branch are executed.
+bool decides_by_call(const MatmulTile& shape, const Dimensions& d, const MatmulOptions& o, uint32_t bits) {
+    constexpr uint32_t longest = 64;
+    const bool forward =
+        (bits & ~(EPILOGUE_RESIDUAL | EPILOGUE_IN_PLACE | EPILOGUE_FP16_OUTPUT)) == EPILOGUE_BIAS &&
+        (o.activation == Activation::none || o.activation == Activation::gelu);
+    return shape.algorithm == Algorithm::texel && d.m.capacity <= longest &&
+           o.orientation == Orientation::nt && forward && o.dropout == nullptr;
+}
+
 /// With parts, C is (parts * M,N), and the sums of A's columns are (parts,M).
 void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
                      const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
@@ -295,6 +308,13 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
     dispatch.label = label;
     dispatch.constants = {uint32_t(options.orientation), uint32_t(options.activation),
                           epilogue_bits(c, options) | aligned_bit(kernel, c, options), kept};
+    const uint32_t call = (dispatch.constants[2] & EPILOGUE_RESIDUAL) |
+                          (options.activation != Activation::none ? EPILOGUE_ACTIVATION : 0);
+    if (decides_by_call(shape, d, options, dispatch.constants[2])) {
+        dispatch.constants[1] = uint32_t(Activation::gelu);
+        dispatch.constants[2] = (dispatch.constants[2] & EPILOGUE_FP16_OUTPUT) | EPILOGUE_BIAS |
+                                EPILOGUE_RESIDUAL | EPILOGUE_BY_CALL;
+    }
     if (shape.algorithm == Algorithm::held)
         dispatch.constants.push_back(held_steps(options.orientation, d.k.capacity));
     if (has_even_steps(shape, options.orientation, d.k)) dispatch.constants[2] |= EPILOGUE_EVEN_STEPS;
@@ -308,7 +328,7 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
     if (shape.drops()) dispatch.bindings.push_back({kept < 256 ? options.dropout->state : plan.counts()});
     dispatch.set_push(MatmulPush{d.m.capacity, d.m.symbol, d.k.capacity, d.k.symbol, d.n, a.pitch / 4,
                                  b.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale, k_part,
-                                 options.dropout != nullptr ? options.dropout->site : 0});
+                                 options.dropout != nullptr ? options.dropout->site : 0, call});
     dispatch.groups = {Groups{d.n, shape.columns}, Groups{d.m, shape.rows}, Groups{parts}};
     dispatch.work = work_of(d, c, a, options);
     plan.append(std::move(dispatch));
