@@ -32,12 +32,6 @@ layout(push_constant) uniform Push {
     EmbeddingForwardPush p;
 };
 
-#ifdef WIDE
-const uint AT_ONCE = 32 / LOCAL_SIZE;
-#else
-const uint AT_ONCE = STEPS < 4 ? STEPS : 4;
-#endif
-
 uint word_row, position_row, type_row, output_row;
 
 void add(uint block) {
@@ -55,9 +49,10 @@ void main() {
     output_row = token * p.output_pitch4;
     uint block = gl_WorkGroupID.y * LOCAL_SIZE * STEPS;
     const uint end = min(p.columns4, block + LOCAL_SIZE * STEPS);
-    if (STEPS > 1) for (; block + AT_ONCE * LOCAL_SIZE <= end; block += AT_ONCE * LOCAL_SIZE)
-        [[unroll]] for (uint w = 0; w < AT_ONCE; w++) add(block + w * LOCAL_SIZE);
 #ifdef WIDE
+    const uint at_once = 32 / LOCAL_SIZE;
+    for (; block + at_once * LOCAL_SIZE <= end; block += at_once * LOCAL_SIZE)
+        [[unroll]] for (uint w = 0; w < at_once; w++) add(block + w * LOCAL_SIZE);
     for (; block < end; block += LOCAL_SIZE) add(block);
 #else
     for (; block + gl_LocalInvocationID.x < end; block += LOCAL_SIZE) add(block);
