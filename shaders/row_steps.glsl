@@ -1,6 +1,8 @@
 // Steps over a row whose vec4s the lanes of a workgroup take in turns: FOR_STEPS(f) calls f(s) for s from 0 to STEPS - 1, which is
 // to be defined first. Where KEEPS_ROW is true, all in a row, so that an array indexed by s stays in registers.
 //
+// Else in a loop whose turns no driver knows (counts[0] is 0), since Mesa 22.3 unrolls what [[dont_unroll]] says it must not.
+//
 // CPU drivers have fast paths for loads and stores that stand in no loop, twice as fast (`vkbert bench layernorm-backward`), but
 // would take seconds to compile a wide row so (ops::keeps_row).
 #ifndef VKBERT_ROW_STEPS_GLSL
@@ -13,11 +15,11 @@ layout(constant_id = 3) const bool KEEPS_ROW = true;
 #endif
 const uint KEPT_STEPS = KEEPS_ROW ? STEPS : 1;
 
-#define FOR_STEPS(f)                                          \
-    if (KEEPS_ROW) {                                          \
-        [[unroll]] for (uint s = 0; s < STEPS; s++) f(s);     \
-    } else {                                                  \
-        [[dont_unroll]] for (uint s = 0; s < STEPS; s++) f(s); \
+#define FOR_STEPS(f)                                                                      \
+    if (KEEPS_ROW) {                                                                      \
+        [[unroll]] for (uint s = 0; s < STEPS; s++) f(s);                                 \
+    } else {                                                                              \
+        [[dont_unroll]] for (uint s = 0, steps = STEPS + counts[0]; s < steps; s++) f(s); \
     }
 
 // Calls f() for each `row` of the workgroup's: of a CPU driver p.block_rows, for which it holds on its stack, after hold(s) for

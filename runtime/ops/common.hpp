@@ -76,6 +76,9 @@ const Kernel& choose_fitting(const Plan& plan, std::span<const Kernel> table,
                              const std::vector<Binding>& bindings, Type type = Type::fp32,
                              const TunedShape& shape = {});
 
+/// Rows of a batch so short that a CPU driver takes longer to compile the faster of two forms than to compute
+/// with the other.
+constexpr uint32_t short_batch = 64;
 /// Whether a kernel with shaders/row_steps.glsl keeps a row of as many columns: on a CPU driver up to 48
 /// steps, since LLVM takes seconds to compile more, of SwiftShader 16: 0.3 s forward and 0.5 s backward, of
 /// 48 steps 2.5 and 10 s (`vkbert bench layernorm`).

@@ -280,11 +280,10 @@ bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) 
 /// to compute (`vkbert embed` of a sentence, all caches empty). Longer ones would take 1 to 5% longer: there
 /// both sides of a branch are executed.
 bool decides_by_call(const MatmulTile& shape, const Dimensions& d, const MatmulOptions& o, uint32_t bits) {
-    constexpr uint32_t longest = 64;
     const bool forward =
         (bits & ~(EPILOGUE_RESIDUAL | EPILOGUE_IN_PLACE | EPILOGUE_FP16_OUTPUT)) == EPILOGUE_BIAS &&
         (o.activation == Activation::none || o.activation == Activation::gelu);
-    return shape.algorithm == Algorithm::texel && d.m.capacity <= longest &&
+    return shape.algorithm == Algorithm::texel && d.m.capacity <= short_batch &&
            o.orientation == Orientation::nt && forward && o.dropout == nullptr;
 }
 
