@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "runtime/ops/matmul.hpp"
 #include "tests/matmul_cases.hpp"
@@ -73,6 +74,18 @@ TEST(Matmul, KeptInputsAndSlopes) {
     for (const Case& c : slopes) check(c, {});
 }
 
+/// Specialization constants of a call with so many rows at most.
+std::vector<uint32_t> constants_of(const Case& c, uint32_t capacity, const KernelChoices& choices) {
+    Plan plan(device().capabilities(), choices);
+    const Tensor a = plan.persistent("a", capacity, c.k, c.type), b = plan.persistent("b", c.n, c.k, c.type),
+                 bias = plan.persistent("bias", 1u, c.n),
+                 residual = plan.persistent("residual", capacity, c.n, c.type),
+                 output = plan.persistent("output", capacity, c.n, c.type);
+    ops::matmul(plan, "test", output, a, b,
+                {.bias = &bias, .activation = c.activation, .residual = c.residual ? &residual : nullptr});
+    return plan.dispatches().front().constants;
+}
+
 /// Every kind of epilogue, in workgroups that lie wholly inside C and in others.
 std::vector<Case> epilogues_of_matrices() {
     std::vector<Case> cases;
@@ -118,6 +131,38 @@ TEST(Matmul, EpilogueInRegistersIsTheSame) {
         }
     }
     if (!any) GTEST_SKIP() << "no functions of matrix elements here";
+}
+
+/// The calls of a short forward pass get by with one pipeline (EPILOGUE_BY_CALL), whose results are, to the
+/// bit, those of a longer one's pipelines.
+TEST(Matmul, ShortBatchesShareAPipeline) {
+    constexpr uint32_t short_capacity = 64, long_capacity = 65;
+    bool any = false;
+    for (const Type type : {Type::fp32, Type::fp16})
+        for (const Kernel& kernel : ops::matmul_kernels(type)) {
+            if (!kernel.name.starts_with("cpu_texel") || !satisfies(device().capabilities(), kernel))
+                continue;
+            any = true;
+            const KernelChoices choices{{"matmul", std::string(kernel.name)}};
+            std::set<std::vector<uint32_t>> of_short, of_long;
+            for (const bool residual : {false, true})
+                for (const Activation activation : {Activation::none, Activation::gelu}) {
+                    Case c{.m = short_capacity, .n = 28, .k = 32, .type = type, .output_type = type};
+                    c.bias = true, c.residual = residual, c.activation = activation, c.run_time = 37;
+                    SCOPED_TRACE(fmt::format("{} {}", kernel.name, describe(c)));
+                    const Expected e = expect(c);
+                    const Results one = run_case(c, e, choices);
+                    c.m = long_capacity;
+                    EXPECT_EQ(one.output.values, run_case(c, e, choices).output.values);
+                    expect_near(one.output, e.output,
+                                [&](uint32_t i, uint32_t j) { return e.tolerance(i, j); });
+                    of_short.insert(constants_of(c, short_capacity, choices));
+                    of_long.insert(constants_of(c, long_capacity, choices));
+                }
+            EXPECT_EQ(of_short.size(), 1u) << kernel.name;
+            EXPECT_EQ(of_long.size(), 4u) << kernel.name;
+        }
+    if (!any) GTEST_SKIP() << "no matmul through texel buffers here";
 }
 
 /// The mask is that of ops::dropout, whether a variant drops by itself or not: where it has a zero, nothing
