@@ -110,7 +110,8 @@ std::string_view chosen(uint32_t columns) {
     c.device_class = DeviceClass::cpu;
     c.subgroup_basic = c.subgroup_arithmetic = true;
     c.subgroup_size = c.min_subgroup_size = c.max_subgroup_size = 8;
-    c.buffer_device_address = c.int64 = c.scalar_pointer_loads = c.fast_buffer_loads = true;
+    c.buffer_device_address = c.int64 = c.scalar_pointer_loads = c.fast_buffer_loads = c.folds_constants =
+        true;
     Plan plan(c);
     const Tensor x = plan.persistent("x", 3, columns), vector = plan.persistent("vector", 1, columns);
     ops::layernorm_forward(plan, "test", x, x, vector, vector);
