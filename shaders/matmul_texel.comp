@@ -94,8 +94,8 @@ void main() {
     REPEAT_ROW_GROUPS(PLACE_A)
     REPEAT_4(PLACE_B)
     REPEAT_ROWS(CLEAR)
-    // Loops that test at their end: Mesa before 24 moves a `for` loop's step to the start of the next turn, behind a test whether there
-    // was one, and keeps two of every sum, the last and the next (`vkbert bench matmul`, Mesa 22.3: 48 GFLOP/s in place of 61).
+    // Loops that test at their end: Mesa 22.3 moves a `for` loop's step to the start of the next turn, behind a test whether there
+    // was one, and keeps two of every sum, the last and the next (`vkbert bench matmul`: 48 GFLOP/s in place of 61).
     uint k4 = 0;
     if (k > 0) do {
         const uint step = 4 * k4 + quad_lane;
@@ -105,7 +105,7 @@ void main() {
     } while (4 * ++k4 < k);
     if (4 * column4 >= p.n || row >= m) return;
     // The code of one store, and no sum is indexed by what a compiler may not know. Not a loop of ROWS turns, which Mesa would unroll:
-    // `vkbert embed` would take 1.1 s in place of 0.6 to start, with Mesa's cache empty.
+    // half of the time to compile (tools/bench/cold_start.py).
     const uint end = min(row + ROWS, m);
     do {
         store4(acc[0], row, column4, p.n, p.c_pitch4, p.residual_pitch4, p.scale, p.dropout_site, p.epilogue);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "runtime/ops/common.hpp"
 #include "tests/op_test.hpp"
 
 using namespace vkbert;
@@ -28,7 +29,8 @@ struct Case {
     bool keep = false;
 };
 
-void run_case(const Case& c) {
+/// The results of all variants.
+std::vector<Matrix> results_of(const Case& c) {
     SCOPED_TRACE(fmt::format("({},{}) {} offset {} capacity {}", c.rows, c.columns, name_of(c.type), c.offset,
                              c.capacity));
     Matrix x = random_matrix(c.rows, c.columns, 1, c.type, 2);
@@ -36,6 +38,7 @@ void run_case(const Case& c) {
     const Matrix gamma = random_matrix(1, c.columns, 2), beta = random_matrix(1, c.columns, 3);
     const float epsilon = 1e-12f;
     const reference::LayerNorm expected = reference::layernorm(x, gamma, beta, epsilon);
+    std::vector<Matrix> results;
     for_each_variant("layernorm_forward", [&](const KernelChoices& choices) {
         OpRun run(choices);
         const Extent rows = c.capacity != 0 ? run.rows(c.capacity, c.rows) : Extent(c.rows);
@@ -47,7 +50,8 @@ void run_case(const Case& c) {
             options.mean = &(mean = run.output(rows, 1)), options.rstd = &(rstd = run.output(rows, 1));
         ops::layernorm_forward(run.plan(), "test", output, input, run.input(gamma), run.input(beta), options);
         run.execute();
-        expect_near(run.result(output), expected.output, [&](uint32_t row, uint32_t column) {
+        results.push_back(run.result(output));
+        expect_near(results.back(), expected.output, [&](uint32_t row, uint32_t column) {
             return tolerance(expected, x, gamma, beta, row, column, c.type);
         });
         if (!c.keep) return;
@@ -57,6 +61,19 @@ void run_case(const Case& c) {
             return 8 * roundoff(Type::fp32) * (2 + std::fabs(c.offset)) * expected.rstd(row, 0);
         });
     });
+    return results;
+}
+
+/// As given, and in a longer batch, where CPU drivers have another form of the same sums: the same bits.
+void run_case(const Case& c) {
+    Case in_long_batch = c;
+    in_long_batch.capacity = std::max(c.rows, ops::short_batch + 1);
+    const std::vector<Matrix> results = results_of(c);
+    // SwiftShader's texel buffers hold 64 rows of 4096 columns.
+    if (uint64_t(in_long_batch.capacity) * c.columns / 4 > device().capabilities().max_texel_elements) return;
+    const std::vector<Matrix> of_long = results_of(in_long_batch);
+    ASSERT_EQ(results.size(), of_long.size());
+    for (size_t i = 0; i < results.size(); i++) EXPECT_EQ(results[i].values, of_long[i].values);
 }
 
 }  // namespace
@@ -89,19 +106,21 @@ TEST(LayerNorm, RunTimeRowsAndPitch) {
 }
 
 TEST(LayerNorm, InPlace) {
-    const Matrix x = random_matrix(7, 384, 1), gamma = random_matrix(1, 384, 2),
-                 beta = random_matrix(1, 384, 3);
-    const reference::LayerNorm expected = reference::layernorm(x, gamma, beta, 1e-5);
-    for_each_variant("layernorm_forward", [&](const KernelChoices& choices) {
-        OpRun run(choices);
-        const Tensor tensor = run.in_out(x);
-        ops::layernorm_forward(run.plan(), "test", tensor, tensor, run.input(gamma), run.input(beta),
-                               {.epsilon = 1e-5f});
-        run.execute();
-        expect_near(run.result(tensor), expected.output, [&](uint32_t row, uint32_t column) {
-            return tolerance(expected, x, gamma, beta, row, column, Type::fp32);
+    for (const uint32_t rows : {7u, ops::short_batch + 1}) {
+        const Matrix x = random_matrix(rows, 384, 1), gamma = random_matrix(1, 384, 2),
+                     beta = random_matrix(1, 384, 3);
+        const reference::LayerNorm expected = reference::layernorm(x, gamma, beta, 1e-5);
+        for_each_variant("layernorm_forward", [&](const KernelChoices& choices) {
+            OpRun run(choices);
+            const Tensor tensor = run.in_out(x);
+            ops::layernorm_forward(run.plan(), "test", tensor, tensor, run.input(gamma), run.input(beta),
+                                   {.epsilon = 1e-5f});
+            run.execute();
+            expect_near(run.result(tensor), expected.output, [&](uint32_t row, uint32_t column) {
+                return tolerance(expected, x, gamma, beta, row, column, Type::fp32);
+            });
         });
-    });
+    }
 }
 
 /// The variant for rows of so many columns on Mesa 26's CPU driver with 8 lanes.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "runtime/ops/common.hpp"
 #include "runtime/ops/matmul.hpp"
 #include "tests/matmul_cases.hpp"
 #include "tools/selftest/reference_backward.hpp"
@@ -136,7 +137,7 @@ TEST(Matmul, EpilogueInRegistersIsTheSame) {
 /// The calls of a short forward pass get by with one pipeline (EPILOGUE_BY_CALL), whose results are, to the
 /// bit, those of a longer one's pipelines.
 TEST(Matmul, ShortBatchesShareAPipeline) {
-    constexpr uint32_t short_capacity = 64, long_capacity = 65;
+    constexpr uint32_t short_capacity = ops::short_batch, long_capacity = short_capacity + 1;
     bool any = false;
     for (const Type type : {Type::fp32, Type::fp16})
         for (const Kernel& kernel : ops::matmul_kernels(type)) {

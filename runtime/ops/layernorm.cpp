@@ -70,10 +70,10 @@ void layernorm_forward(Plan& plan, const std::string& label, const Tensor& outpu
     dispatch.kernel = &choose_fitting(plan, layernorm_forward_kernels(input.type), dispatch.bindings,
                                       input.type, {.columns = input.columns, .rows = input.rows.capacity});
     const uint32_t block_rows = rows_of_workgroup(*dispatch.kernel, input.rows);
-    // Without, Mesa 22.3 takes 33 ms to compile in place of 63, and a row of 768 columns 1 us in place of
-    // 0.5.
-    const bool compiles_longer = dispatch.kernel->requirements.cpu_only && input.rows.capacity <= short_batch;
-    dispatch.constants.push_back(!compiles_longer &&
+    // A row that is not kept takes Mesa 22.3 33 ms to compile in place of 63 (`vkbert embed --profile`,
+    // caches empty), but twice the time to run.
+    const bool worth_compiling = !dispatch.kernel->requirements.cpu_only || input.rows.capacity > short_batch;
+    dispatch.constants.push_back(worth_compiling &&
                                  keeps_row(plan.capabilities(), *dispatch.kernel, input.columns));
     dispatch.set_push(LayerNormForwardPush{input.rows.capacity, input.rows.symbol, block_rows,
                                            input.pitch / 4, output.pitch / 4, options.epsilon});
