@@ -36,6 +36,7 @@ uint word_row, position_row, type_row, output_row;
 
 void add(uint block) {
     const vec4 sum = LOAD_BLOCK(word, word_row + block) + LOAD_BLOCK(position, position_row + block) + LOAD_BLOCK(type, type_row + block);
+    TOUCH_BLOCK(sum, output_row + block)
     STORE_BLOCK(sum, output_row + block, sum)
 }
 
@@ -54,6 +55,7 @@ void main() {
     for (; block + at_once * LOCAL_SIZE <= end; block += at_once * LOCAL_SIZE)
         [[unroll]] for (uint w = 0; w < at_once; w++) add(block + w * LOCAL_SIZE);
     for (; block < end; block += LOCAL_SIZE) add(block);
+    KEEP_TOUCHED(sum)
 #else
     for (; block + gl_LocalInvocationID.x < end; block += LOCAL_SIZE) add(block);
 #endif

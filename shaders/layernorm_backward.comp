@@ -99,6 +99,7 @@ void store(uint s) {
 #endif
     vec4 d_x = (g_of(s) - sum - n_of(s) * product) * rstd;
     if (RESIDUAL != 0u) d_x += LOAD_BLOCK(residual, row * p.residual_pitch4 + block_of(s));
+    TOUCH_BLOCK(d_x, row * p.d_x_pitch4 + block_of(s))
     STORE_BLOCK(d_x, row * p.d_x_pitch4 + block_of(s), d_x)
 }
 
@@ -125,4 +126,5 @@ void main() {
 #ifdef REDUCE_ONE_SUBGROUP
     if (HOLDS) FOR_STEPS(store_sums)
 #endif
+    KEEP_TOUCHED(d_x)
 }

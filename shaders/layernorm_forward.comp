@@ -67,6 +67,7 @@ void store(uint s) {
     const vec4 gamma = HOLDS ? held_gamma[s] : LOAD_FLOATS(gamma, block_of(s));
     const vec4 beta = HOLDS ? held_beta[s] : LOAD_FLOATS(beta, block_of(s));
     const vec4 y = (x_at(s) - mean) * rstd * gamma + beta;
+    TOUCH_BLOCK(y, row * p.output_pitch4 + block_of(s))
     STORE_BLOCK(y, row * p.output_pitch4 + block_of(s), y)
 }
 
@@ -84,4 +85,7 @@ void normalize() {
     }
 }
 
-void main() { FOR_ROWS(normalize) }
+void main() {
+    FOR_ROWS(normalize)
+    KEEP_TOUCHED(y)
+}

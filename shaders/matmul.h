@@ -22,7 +22,8 @@ const uint EPILOGUE_BIAS = 1, EPILOGUE_RESIDUAL = 2, EPILOGUE_FP16_OUTPUT = 4,
            EPILOGUE_EVEN_STEPS = 256,  // K is known and has no steps left over: nothing is compiled for those
            EPILOGUE_BY_CALL = 512,     // MatmulPush::epilogue says whether residual and activation follow
            EPILOGUE_ALIGNED = 1024,    // rows of C, residual and kept start on 16 bytes, and so do they
-           EPILOGUE_ACTIVATION = 2048;  // of MatmulPush::epilogue alone
+           EPILOGUE_ACTIVATION = 2048,  // of MatmulPush::epilogue alone
+           EPILOGUE_EVEN_COLUMNS = 4096;  // packed: N is a multiple of the columns of a workgroup
 
 // Values of the ORIENTATION constant: ops::Orientation.
 const uint ORIENTATION_NT = 0, ORIENTATION_NN = 1, ORIENTATION_TN = 2;

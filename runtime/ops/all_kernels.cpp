@@ -48,6 +48,7 @@ std::vector<KernelTable> all_kernels() {
         {"segment_cross_entropy", segment_cross_entropy_kernels()},
         {"softmax_forward", softmax_forward_kernels()},
         {"top_k", top_k_kernels()},
+        {"matmul_pack", matmul_pack_kernels()},
         {"transpose", transpose_kernels(fp32)},
         {"transpose", transpose_kernels(fp16)},
     };

@@ -11,7 +11,8 @@
 #include "shaders/glsl_types.h"
 namespace vkbert {
 #include "shaders/matmul.h"
-}
+#include "shaders/matmul_pack.h"
+}  // namespace vkbert
 
 namespace vkbert::ops {
 namespace {
@@ -21,6 +22,9 @@ constexpr uint32_t workgroups_to_fill(DeviceClass device_class) {
     return device_class == DeviceClass::discrete ? 256 : 64;
 }
 constexpr uint32_t least_part = 512;
+
+/// Bytes of B up to which it is packed, into a temporary of that size.
+constexpr uint64_t most_packed = 32 << 20;
 
 uint64_t tiles_of(const MatmulTile& shape, const MatmulProblem& problem) {
     return uint64_t((problem.m + shape.rows - 1) / shape.rows) *
@@ -80,15 +84,10 @@ bool suits(const MatmulTile& shape, const Capabilities& capabilities, const Matm
             if (shape.rows == 128) return tiles >= 96;
             return tiles >= (shape.invocations == 64 && !small ? 96 : 32);
         }
-        case Algorithm::held: {
-            // At BERT-base's shapes as fast as others at 24 rows, up to twice as fast at 64, and longer to
-            // compile. Columns of B that are a multiple of 4 KiB apart share a few lines of the first cache,
-            // from which `pointer` would have to read them again for every tile: there it is up to twice as
-            // slow.
-            const bool columns_collide =
-                problem.orientation == Orientation::nt && problem.b_pitch * sizeof(float) % 4096 == 0;
-            return cpu && problem.m >= (columns_collide ? 5 : 64);
-        }
+        case Algorithm::packed:
+            // From 32 rows on as fast as `pointer`, at 64 by a third faster, but it takes twice as long to
+            // compile: MiniLM's `vkbert embed` of a sentence would start in 0.5 s in place of 0.3.
+            return cpu && problem.m > short_batch && problem.k >= PACK_STEPS;
         case Algorithm::pointer:
             return cpu && (shape.rows <= 4 || problem.m > 4);
         case Algorithm::texel:
@@ -113,9 +112,7 @@ uint64_t b_elements(const MatmulProblem& p) {
 /// Whether what is read past the end of an operand, for rows of C that there are not and in steps taken
 /// together, lies within its slack.
 bool reads_within_slack(const MatmulTile& shape, const MatmulProblem& p) {
-    const uint32_t steps = shape.algorithm == Algorithm::held ? held_steps(p.orientation, p.k)
-                           : p.orientation == Orientation::nt ? 0
-                                                              : 16;
+    const uint32_t steps = p.orientation == Orientation::nt ? 0 : 16;
     if (p.k < steps) return false;
     const uint64_t past = shape.rows_at_a_time - 1,
                    rows = p.orientation == Orientation::tn ? past : past * p.a_pitch;
@@ -238,7 +235,8 @@ MatmulProblem problem_of(const Dimensions& d, const Tensor& c, const Tensor& a, 
 }
 
 /// Rows of B(N,K), which are columns of C, that one dispatch may take: a vocabulary of 120,000 is larger than
-/// a binding may be, and some CPU drivers have short texel buffers. At least N for all.
+/// a binding may be, some CPU drivers have short texel buffers, and not all of it need be packed at a time.
+/// At least N for all.
 uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a, const Tensor& b,
                              const MatmulOptions& options) {
     const Capabilities& capabilities = plan.capabilities();
@@ -252,9 +250,13 @@ uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a,
     const uint32_t most =
         whole_steps(capabilities.max_storage_buffer_range / (uint64_t(b.pitch) * size_of(b.type)));
     MatmulProblem problem = problem_of({a.rows, a.columns, c.columns}, c, a, b, options);
-    problem.n = whole_steps(std::min<uint64_t>(most, capabilities.max_texel_elements / (b.pitch / 4)));
-    const Kernel& kernel = choose_matmul(capabilities, plan.choices(), problem, plan.tuning());
-    return tile_of(kernel, a.type).algorithm == Algorithm::texel ? problem.n : most;
+    const auto chosen_for = [&](uint64_t rows) {
+        problem.n = whole_steps(std::min<uint64_t>(most, rows));
+        return tile_of(choose_matmul(capabilities, plan.choices(), problem, plan.tuning()), a.type).algorithm;
+    };
+    if (chosen_for(most_packed / (uint64_t(b.pitch) * size_of(b.type))) == Algorithm::packed)
+        return problem.n;
+    return chosen_for(capabilities.max_texel_elements / (b.pitch / 4)) == Algorithm::texel ? problem.n : most;
 }
 
 constexpr uint32_t steps_of_all_tiles = 32;  // a multiple of those that each tile takes together
@@ -264,8 +266,8 @@ constexpr uint32_t steps_of_all_tiles = 32;  // a multiple of those that each ti
 bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) {
     if (!k.constant() || k.capacity == 0) return false;
     switch (shape.algorithm) {
-        case Algorithm::held:
-            return k.capacity % held_steps(orientation, k.capacity) == 0;
+        case Algorithm::packed:
+            return k.capacity % PACK_STEPS == 0;
         case Algorithm::pointer:
             return k.capacity % 16 == 0;
         case Algorithm::matrix:  // of tn, parts of K may have no steps at all
@@ -289,6 +291,14 @@ bool decides_by_call(const MatmulTile& shape, const Dimensions& d, const MatmulO
            o.orientation == Orientation::nt && forward && o.dropout == nullptr;
 }
 
+/// An operand as matmul_pack() makes it, in a temporary.
+Tensor in_strips(Plan& plan, const std::string& label, const Tensor& operand, bool along_k) {
+    const PackedShape shape = packed_shape(operand, along_k);
+    const Tensor strips = plan.temporary(label + " strips", shape.rows, shape.columns);
+    matmul_pack(plan, label, strips, operand, along_k);
+    return strips;
+}
+
 /// With parts, C is (parts * M,N), and the sums of A's columns are (parts,M).
 void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel, const Dimensions& d,
                      const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
@@ -304,6 +314,11 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
             ? Binding{*options.a_sums, residual_is_c(c, options) ? Access::read_write : Access::write}
             : Binding{options.kept != nullptr ? *options.kept : c, Access::write};
     const MatmulTile& shape = tile_of(kernel, a.type);
+    Tensor left = a, right = b;
+    if (shape.algorithm == Algorithm::packed) {
+        left = in_strips(plan, label + " pack A", a, options.orientation != Orientation::tn);
+        right = in_strips(plan, label + " pack B", b, options.orientation == Orientation::nt);
+    }
     Dispatch dispatch;
     dispatch.kernel = &kernel;
     dispatch.label = label;
@@ -316,19 +331,19 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
         dispatch.constants[2] = (dispatch.constants[2] & EPILOGUE_FP16_OUTPUT) | EPILOGUE_BIAS |
                                 EPILOGUE_RESIDUAL | EPILOGUE_BY_CALL;
     }
-    if (shape.algorithm == Algorithm::held)
-        dispatch.constants.push_back(held_steps(options.orientation, d.k.capacity));
+    if (shape.algorithm == Algorithm::packed && d.n % shape.columns == 0)
+        dispatch.constants[2] |= EPILOGUE_EVEN_COLUMNS;
     if (has_even_steps(shape, options.orientation, d.k)) dispatch.constants[2] |= EPILOGUE_EVEN_STEPS;
     dispatch.bindings = {{plan.counts()},
-                         {a},
-                         {b},
+                         {left},
+                         {right},
                          {c, Access::write},
                          {options.bias != nullptr ? *options.bias : plan.counts()},
                          {residual},
                          beside};
     if (shape.drops()) dispatch.bindings.push_back({kept < 256 ? options.dropout->state : plan.counts()});
-    dispatch.set_push(MatmulPush{d.m.capacity, d.m.symbol, d.k.capacity, d.k.symbol, d.n, a.pitch / 4,
-                                 b.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale, k_part,
+    dispatch.set_push(MatmulPush{d.m.capacity, d.m.symbol, d.k.capacity, d.k.symbol, d.n, left.pitch / 4,
+                                 right.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale, k_part,
                                  options.dropout != nullptr ? options.dropout->site : 0, call});
     dispatch.groups = {Groups{d.n, shape.columns}, Groups{d.m, shape.rows}, Groups{parts}};
     dispatch.work = work_of(d, c, a, options);
@@ -404,8 +419,9 @@ std::span<const Kernel> matmul_kernels(Type type) {
 bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem) {
     const MatmulTile& shape = tile_of(kernel, problem.type);
     switch (shape.algorithm) {
-        case Algorithm::held:
-            return reads_within_slack(shape, problem) && !(problem.residual_in_c && problem.activates);
+        case Algorithm::packed:
+            return !(problem.residual_in_c && problem.activates) &&
+                   b_elements(problem) * sizeof(float) <= most_packed;
         case Algorithm::pointer:
             return reads_within_slack(shape, problem);
         case Algorithm::texel:

@@ -3,8 +3,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "shaders/glsl_types.h"
+namespace vkbert {
+#include "shaders/matmul_pack.h"
+}
+
 VKBERT_DECLARE_SHADER(matmul_buffers)
-VKBERT_DECLARE_SHADER(matmul_held)
+VKBERT_DECLARE_SHADER(matmul_packed)
 VKBERT_DECLARE_SHADER(matmul_plain_fp32)
 VKBERT_DECLARE_SHADER(matmul_plain_fp16)
 VKBERT_DECLARE_SHADER(matmul_pointer_fp32)
@@ -148,19 +153,17 @@ void add_pointer(Variants& variants, const Shader& shader, std::string_view name
     variants.tiles.push_back({Algorithm::pointer, rows, columns});
 }
 
-/// rows x tiles rows of C a workgroup (shaders/matmul_held.comp). With `tiles` changed to 8, 16 and 32,
-/// `vkbert bench matmul --rows 1024` says of K = 3072: 47, 54 and 58 GFLOP/s with 8 lanes, 64, 75 and 84 with
-/// 16 (two cores of an EPYC, Mesa 26.1).
-void add_held(Variants& variants) {
-    const uint32_t columns = pointer_requirements.invocations;
-    constexpr uint32_t rows = 8, tiles = 32;
+/// rows x tiles rows of C a workgroup, for which a strip of B comes from memory once.
+void add_packed(Variants& variants) {
+    constexpr uint32_t rows = 16, tiles = 8;
     variants.kernels.push_back({"matmul",
-                                "cpu_held",
-                                &shaders::matmul_held,
+                                "cpu_packed",
+                                &shaders::matmul_packed,
                                 pointer_requirements,
-                                {columns, rows, tiles},
-                                {storage, address, address, storage, storage, storage, storage}});
-    variants.tiles.push_back({Algorithm::held, rows * tiles, columns, rows});
+                                {PACK_COLUMNS, rows, tiles},
+                                {storage, address, address, address, storage, address, address}});
+    variants.kernels.back().requirements.invocations = PACK_COLUMNS;
+    variants.tiles.push_back({Algorithm::packed, rows * tiles, PACK_COLUMNS, rows});
 }
 
 void add_texel(Variants& variants, const Shader& shader, std::string_view name, uint32_t rows,
@@ -204,7 +207,7 @@ Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
     if (half) add_matrices(variants);
-    if (!half) add_held(variants);
+    if (!half) add_packed(variants);
     const auto add_pointers = [&] {
         const Shader& shader = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
         add_pointer(variants, shader, "cpu_pointer_16", 16);
@@ -230,14 +233,6 @@ const Variants& variants_of(Type type) {
 }
 
 }  // namespace
-
-uint32_t held_steps(Orientation orientation, uint32_t k) {
-    constexpr uint32_t most = 128, least = 64;
-    if (orientation == Orientation::tn) return most;
-    for (uint32_t steps = most; steps >= least; steps -= 4)
-        if (k % steps == 0) return steps;
-    return most;
-}
 
 std::span<const Kernel> matmul_variants(Type type) {
     return variants_of(type).kernels;

@@ -9,7 +9,7 @@
 
 namespace vkbert::ops {
 
-enum class Algorithm : uint8_t { matrix, tiled, held, pointer, texel, buffers, plain };
+enum class Algorithm : uint8_t { matrix, tiled, packed, pointer, texel, buffers, plain };
 
 /// What belongs to a variant beside its Kernel: rows and columns of C per workgroup.
 struct MatmulTile {
@@ -22,16 +22,11 @@ struct MatmulTile {
     enum class Loop : uint8_t { plain, both, unrolled, pairs, dot } loop = Loop::plain;
 
     /// Whether its epilogue has four neighbouring columns, of which one call of Philox decides.
-    constexpr bool drops() const { return algorithm != Algorithm::held && algorithm != Algorithm::pointer; }
+    constexpr bool drops() const { return algorithm != Algorithm::packed && algorithm != Algorithm::pointer; }
     /// Whether it sums the columns of A on their way. On matrix cores the four more registers cost a quarter
     /// of the occupancy (NVIDIA: 152 in place of 128 and 12 subgroups in place of 16, tools/lab/compilers).
     constexpr bool sums_a() const { return algorithm == Algorithm::tiled; }
 };
-
-/// Steps that the held variant keeps of a column of B where K has k steps: 128, or what divides a K that 128
-/// does not; of tokens (tn), of which there may be fewer than k, always 128. Steps left over are done 8 rows
-/// at a time, for which B is gathered anew.
-uint32_t held_steps(Orientation orientation, uint32_t k);
 
 /// The table for operands of this type, best first.
 std::span<const Kernel> matmul_variants(Type type);

@@ -33,6 +33,7 @@ std::span<const Kernel> scatter_rows_kernels(Type from, Type to);
 std::span<const Kernel> segment_cross_entropy_kernels();
 std::span<const Kernel> softmax_forward_kernels();
 std::span<const Kernel> top_k_kernels();
+std::span<const Kernel> matmul_pack_kernels();
 std::span<const Kernel> transpose_kernels(Type type);
 
 }  // namespace vkbert::ops
