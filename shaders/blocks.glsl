@@ -12,7 +12,7 @@
 // They load from an address that all lanes share once, as a scalar and without a test, and of LOCAL_SIZE such loads side by side, of
 // which each lane takes the one of its number, LLVM makes one load of a vector. Stores are scattered, 64 bits in the time of 32, and
 // through addresses without a bound. A Zen processor does not learn from scattered stores what to fetch ahead, and each waits for its
-// lines where they are not in a cache; so a load of each line comes before (TOUCH_BLOCK): LayerNorm of 8,192 rows takes 1.65 ms in
+// lines where they are not in a cache; so a load of each line comes before (TOUCH_BLOCK): LayerNorm of 8,192 rows takes 1.8 ms in
 // place of 2.7.
 // `vkbert bench layernorm` and `adamw` show it: `wide` beside `lanes`. A workgroup is one subgroup and blocks are whole; lane l has
 // pairs of elements l and LOCAL_SIZE + l. What is loaded may lie up to Plan::read_slack behind a tensor, and must be readable even

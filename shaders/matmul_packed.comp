@@ -5,16 +5,16 @@
 // C(M,N) = epilogue(op(A) op(B)) for many rows of fp32 through 64-bit addresses, on CPU drivers that load through an address that all lanes
 // share once, as a scalar. A^T and B lie in strips (matmul_pack.comp), of ROWS rows and of LOCAL_SIZE columns of C: for a step of K they
 // are ROWS scalars and one load of a vector, one step behind the other. Where they lie, steps are pages apart: there the operands of
-// a gradient of weights cost half of the time, in misses. ROWS by one column an invocation; a workgroup goes over TILES strips of A.
+// a gradient of weights cost a third of the time, in misses. ROWS by one column an invocation; a workgroup goes over TILES strips of A.
 //
 // What is read of push constants or storage buffers is read before the first loop: such a load has a test for the bound, behind which
-// LLVM moves the additions whose sums it does not need before, and all products wait on the stack for them (30 in place of 120 GFLOP/s).
+// LLVM moves the additions whose sums it does not need before, and all products wait on the stack for them, which takes twice as long.
 #define MATMUL_CONSTANTS 3
 #include "shaders/matmul.glsl"
 #include "shaders/lane_loads.glsl"
 layout(constant_id = 1) const uint ROWS = 16;
 layout(constant_id = 2) const uint TILES = 8;
-const uint STEPS_AT_ONCE = 64;  // every round blends all sums with the execution mask: 106, 132 and 140 GFLOP/s with 16, 32 and 64
+const uint STEPS_AT_ONCE = 64;  // every round blends all sums with the execution mask: 16 take a quarter longer
 
 // C holds what is added to, and stands for the residual.
 const bool IN_PLACE = (EPILOGUE & EPILOGUE_IN_PLACE) != 0u;
@@ -37,7 +37,7 @@ uint first_column() { return gl_WorkGroupID.x * LOCAL_SIZE + gl_SubgroupID * gl_
 
 // `count` steps from k on, of a strip of A. When all lanes have left a loop llvmpipe goes through its body once more, and loads.
 #define ADD_STEPS(count, strip, step) {                                                                                       \
-    const uint k = min(step, (max(call.k, count) - count) & ~3u);                                                             \
+    const uint k = min(step, max(call.k, count) - count);                                                                    \
     Floats x = Floats(a + (uint64_t(strip) * call.a_pitch4 * 4 + k * ROWS) * 4);                                              \
     Floats y = Floats(b + (uint64_t(gl_WorkGroupID.x) * call.b_pitch4 * 4 + (k * LOCAL_SIZE + gl_SubgroupID * gl_SubgroupSize)) * 4); \
     [[unroll]] for (uint i = 0; i < count; i++) {                                                                             \
@@ -51,13 +51,7 @@ void add_steps(uint strip, uint end) {
     for (uint step = 0; step < whole_end; step += STEPS_AT_ONCE) ADD_STEPS(STEPS_AT_ONCE, strip, step)
     if (EVEN_STEPS) return;
     for (uint step = whole_end; step < groups_end; step += 4) ADD_STEPS(4, strip, step)
-    for (uint step = groups_end; step < end; step++) {
-        const uint k = min(step, call.k - 1);
-        Floats x = Floats(a + (uint64_t(strip) * call.a_pitch4 * 4 + k * ROWS) * 4);
-        Floats y = Floats(b + (uint64_t(gl_WorkGroupID.x) * call.b_pitch4 * 4 + (k * LOCAL_SIZE + gl_SubgroupID * gl_SubgroupSize)) * 4);
-        const float t = float_of_lane(y, 0);
-        [[unroll]] for (uint r = 0; r < ROWS; r++) acc[r] += x.at[r] * t;
-    }
+    for (uint step = groups_end; step < end; step++) ADD_STEPS(1, strip, step)
 }
 
 uint64_t at(uint64_t base, uint row, uint pitch4, uint column) { return base + (uint64_t(row) * pitch4 * 4 + column) * 4; }

@@ -10,7 +10,7 @@
 // K ends with zeros up to the next multiple of four elements, and so does one of B. Where one lies across K, K is at least 16.
 //
 // What is read of push constants or storage buffers is read before the first loop: such a load has a test for the bound, behind which
-// LLVM moves the additions whose sums it does not need before, and all products wait on the stack for them (30 in place of 120 GFLOP/s).
+// LLVM moves the additions whose sums it does not need before, and all products wait on the stack for them, which takes twice as long.
 #define MATMUL_CONSTANTS 2
 #define QUAD_STORES
 #include "shaders/matmul.glsl"
@@ -39,7 +39,7 @@ layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Wor
 #define ELEMENT(words, offset, column) unpackHalf2x16(words.at[offset])[(column) & 1u]
 #else
 const uint BYTES4 = 16;
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Words { float at[]; };
+#define Words Floats
 #define WORD_OF(column) (column)
 #define WORDS4 4
 #define ELEMENT(words, offset, column) words.at[offset]
@@ -69,8 +69,7 @@ uint first_column() { return gl_WorkGroupID.x * LOCAL_SIZE + gl_SubgroupID * gl_
 #else
 #define B_ACROSS_AT(column, k) WORDS_AT(b, k, call.b_pitch4, first_column())
 #define B_ROW_WORDS (call.b_pitch4 * WORDS4)
-#define OF_LANES(words, offset, column) words_of_lane(words, offset)
-LANE_LOAD(words_of_lane, float, Words)
+#define OF_LANES(words, offset, column) float_of_lane(words, offset)
 #endif
 
 const bool EVEN_STEPS = (EPILOGUE & EPILOGUE_EVEN_STEPS) != 0u;

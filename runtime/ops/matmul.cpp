@@ -331,8 +331,10 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
         dispatch.constants[2] = (dispatch.constants[2] & EPILOGUE_FP16_OUTPUT) | EPILOGUE_BIAS |
                                 EPILOGUE_RESIDUAL | EPILOGUE_BY_CALL;
     }
-    if (shape.algorithm == Algorithm::packed && d.n % shape.columns == 0)
-        dispatch.constants[2] |= EPILOGUE_EVEN_COLUMNS;
+    if (shape.algorithm == Algorithm::packed) {
+        dispatch.constants[0] = uint32_t(Orientation::nt);  // of strips one pipeline multiplies all
+        if (d.n % shape.columns == 0) dispatch.constants[2] |= EPILOGUE_EVEN_COLUMNS;
+    }
     if (has_even_steps(shape, options.orientation, d.k)) dispatch.constants[2] |= EPILOGUE_EVEN_STEPS;
     dispatch.bindings = {{plan.counts()},
                          {left},
