@@ -13,6 +13,7 @@
 layout(constant_id = 1) const uint COLUMNS4 = 1;  // H / 4
 layout(constant_id = 2) const uint RESIDUAL = 0;  // is there one?
 const uint STEPS = (COLUMNS4 + LOCAL_SIZE - 1) / LOCAL_SIZE;
+float one_part() { return 1.0 / float(4 * COLUMNS4); }
 const bool EVEN = COLUMNS4 % LOCAL_SIZE == 0;  // no lane is ever past the end of a row
 
 #ifdef TEXEL
@@ -107,8 +108,8 @@ void differentiate() {
     mean = mean_data[row], rstd = rstd_data[row];
     sum = product = 0;
     FOR_STEPS(add)
-    sum = workgroup_add(sum) / float(4 * COLUMNS4);
-    product = workgroup_add(product) / float(4 * COLUMNS4);
+    sum = workgroup_add(sum) * one_part();
+    product = workgroup_add(product) * one_part();
     FOR_STEPS(store)
 }
 

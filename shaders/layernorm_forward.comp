@@ -12,6 +12,7 @@
 layout(constant_id = 1) const uint COLUMNS4 = 1;         // H / 4
 layout(constant_id = 2) const uint KEEP_STATISTICS = 0;  // write mean and 1 / sqrt(variance + epsilon)
 const uint STEPS = (COLUMNS4 + LOCAL_SIZE - 1) / LOCAL_SIZE;
+float one_part() { return 1.0 / float(4 * COLUMNS4); }
 const bool EVEN = COLUMNS4 % LOCAL_SIZE == 0;  // no lane is ever past the end of a row
 
 #ifdef TEXEL
@@ -75,9 +76,9 @@ void normalize() {
     sum = squares = 0;
     if (KEEPS_ROW) FOR_STEPS(keep)
     FOR_STEPS(add)
-    mean = workgroup_add(sum) / float(4 * COLUMNS4);
+    mean = workgroup_add(sum) * one_part();
     FOR_STEPS(add_square)
-    rstd = 1.0 / sqrt(workgroup_add(squares) / float(4 * COLUMNS4) + p.epsilon);
+    rstd = 1.0 / sqrt(workgroup_add(squares) * one_part() + p.epsilon);
     FOR_STEPS(store)
     if (KEEP_STATISTICS != 0u && gl_LocalInvocationID.x == 0u) {
         mean_data[row] = mean;

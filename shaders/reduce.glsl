@@ -13,7 +13,24 @@
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #endif
 
-#ifdef REDUCE_ONE_SUBGROUP
+#ifdef WIDE
+
+#extension GL_KHR_shader_subgroup_ballot : require
+
+// llvmpipe adds one lane after the other up, in 3 cycles each. LOCAL_SIZE is 4, 8 or 16.
+#define REDUCE_FOUR(OP, v, lane)                                       \
+    OP(OP(subgroupBroadcast(v, lane), subgroupBroadcast(v, lane + 1)), \
+       OP(subgroupBroadcast(v, lane + 2), subgroupBroadcast(v, lane + 3)))
+#define WORKGROUP_REDUCTION(NAME, TYPE, SUBGROUP_OP, OP, TO_BITS, FROM_BITS)  \
+    TYPE NAME(TYPE v) {                                                       \
+        const TYPE four = REDUCE_FOUR(OP, v, 0);                              \
+        if (LOCAL_SIZE == 4) return four;                                     \
+        const TYPE eight = OP(four, REDUCE_FOUR(OP, v, 4));                   \
+        if (LOCAL_SIZE == 8) return eight;                                    \
+        return OP(eight, OP(REDUCE_FOUR(OP, v, 8), REDUCE_FOUR(OP, v, 12)));  \
+    }
+
+#elif defined(REDUCE_ONE_SUBGROUP)
 
 #define WORKGROUP_REDUCTION(NAME, TYPE, SUBGROUP_OP, OP, TO_BITS, FROM_BITS) \
     TYPE NAME(TYPE v) { return SUBGROUP_OP(v); }
