@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How the time of a forward pass grows with length, batch, layers and hidden size, with fits and bounds.
 
-    python3 tools/bench/growth.py [--scale cpu|gpu] [--seconds 300]
+    python3 tools/bench/growth.py [--scale cpu|gpu] [--seconds 480]
 
 What is fitted, by least squares of relative errors, and must hold:
     length   time of a token = a + b x length at a constant number of tokens: errors at most 15%, and a further term in
@@ -10,8 +10,10 @@ What is fitted, by least squares of relative errors, and must hold:
     layers   time = a + b x layers: errors at most 10%
     hidden   time = a + b x H^2 + c x H, intermediate size 4 H: errors at most 15%, exponent over the last step at most 2.15
 The exponents are slopes of log time against log size. Times are the fastest steps of all rounds: what other work on the machine
-adds to some points and not to others would bend the curves. Hence a point's sample goes on for some time, and after --rounds
-rounds of all points the ones whose two fastest samples are not within 2% are timed again, until they are or --seconds are over.
+adds to some points and not to others would bend the curves. Hence a point's sample goes on for some time; one point is timed again
+before and after every three, and samples beside which it took over 5% longer than ever count only where there are no others; and
+after --rounds rounds of all points the ones whose two fastest samples are not within 2% are timed again, until they are or
+--seconds are over.
 """
 
 import dataclasses
@@ -39,7 +41,8 @@ SCALES = {
     "cpu": Scale(2, 128, 2048, 32, [1, 2, 4, 8], [128, 192, 256, 384, 512], 5),
     "gpu": Scale(12, 768, 16384, 128, [2, 4, 8, 12, 24], [256, 512, 768, 1024, 1536], 10),
 }
-SAMPLE_SECONDS, CONFIRMED, MOST_ROUNDS = 0.7, 1.02, 100
+SAMPLE_SECONDS, CONFIRMED, QUIET, MOST_ROUNDS = 0.7, 1.02, 1.05, 100
+BETWEEN_REFERENCES = 3  # samples
 LENGTHS, BATCHES = [16, 32, 64, 128, 256, 384, 512], [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
@@ -99,15 +102,52 @@ def time_of(args, layers, hidden, batch, length, repeat):
     return line["fastest_step"]
 
 
-def sample(args, scale, times, shape):
-    """Adds to the times of one point."""
-    repeat = min(100, max(scale.repeat, round(SAMPLE_SECONDS / min(times)))) if times else scale.repeat
-    times.append(time_of(args, *shape, repeat))
+@dataclasses.dataclass
+class Sample:
+    seconds: float
+    reference: float  # seconds of the reference point beside it
 
 
-def confirmed(times):
-    fastest = sorted(times)[:2]
-    return len(fastest) == 2 and fastest[1] <= CONFIRMED * fastest[0]
+class Samples:
+    """Of each point (series, x), and of the reference point, which tells how fast the machine is at the moment."""
+
+    def __init__(self, args, scale):
+        self.args, self.scale, self.of, self.fastest_reference = args, scale, {}, math.inf
+
+    def time(self, fastest, shape):
+        repeat = min(100, max(self.scale.repeat, round(SAMPLE_SECONDS / fastest))) if fastest < math.inf else self.scale.repeat
+        return time_of(self.args, *shape, repeat)
+
+    def time_reference(self):
+        scale = self.scale
+        shape = scale.layers, scale.hidden, scale.tokens // scale.length, scale.length
+        seconds = self.time(self.fastest_reference, shape)
+        self.fastest_reference = min(seconds, self.fastest_reference)
+        return seconds
+
+    def add(self, points):
+        """One more sample of each."""
+        before = self.time_reference()
+        for first in range(0, len(points), BETWEEN_REFERENCES):
+            new = []
+            for name, x, *shape in points[first:first + BETWEEN_REFERENCES]:
+                times = self.of.setdefault((name, x), [])
+                new.append(Sample(self.time(min((t.seconds for t in times), default=math.inf), shape), before))
+                times.append(new[-1])
+            before = self.time_reference()
+            for one in new:
+                one.reference = max(one.reference, before)
+
+    def counted(self, point):
+        """Seconds of the samples that were taken in quiet moments, or of all, fastest first."""
+        times = sorted(self.of[point], key=lambda t: t.seconds)
+        quiet = [t.seconds for t in times if t.reference <= QUIET * self.fastest_reference]
+        return quiet or [t.seconds for t in times]
+
+    def confirmed(self, point):
+        quiet = sum(t.reference <= QUIET * self.fastest_reference for t in self.of[point])
+        fastest = self.counted(point)[:2]
+        return quiet >= 2 and fastest[1] <= CONFIRMED * fastest[0]
 
 
 def check(name, xs, ys, tokens):
@@ -141,10 +181,10 @@ def report_of(args, device, scale, samples, rounds):
     series = {}
     for name, of in points(scale).items():
         xs = [point[0] for point in of]
-        ys = [min(samples[name, x]) for x in xs]
+        ys = [samples.counted((name, x))[0] for x in xs]
         tokens = [batch * length for *_, batch, length in of]
-        series[name] = {"x": xs, "seconds": ys, "tokens": tokens, "samples": [samples[name, x] for x in xs],
-                        **check(name, xs, ys, tokens)}
+        taken = [[dataclasses.astuple(t) for t in samples.of[name, x]] for x in xs]
+        series[name] = {"x": xs, "seconds": ys, "tokens": tokens, "samples": taken, **check(name, xs, ys, tokens)}
     return {"measurement": "growth", "date": args.date, "machine": measure.processor(), "device": device["name"],
             "driver": f"{device['driver']} {device['driver_info']}", "precision": args.precision, "rounds": rounds,
             "scale": dataclasses.asdict(scale), "series": series}
@@ -155,21 +195,21 @@ def main():
     options.add_argument("--scale", choices=SCALES, help="default: by the device")
     options.add_argument("--precision", choices=("fp32", "fp16"), help="default: fp16 on GPUs, else fp32")
     options.add_argument("--rounds", type=int, default=3, help="at least, of all points")
-    options.add_argument("--seconds", type=float, default=300, help="no further round that would end after this")
+    options.add_argument("--seconds", type=float, default=480, help="no further round that would end after this")
     options.add_argument("--date", default=datetime.date.today().isoformat())
     options.add_argument("--json", type=pathlib.Path, default=measure.REPOSITORY / "build/bench/growth.json")
     args = options.parse_args()
     device = measure.selected_device(args)
     args.scale = args.scale or ("cpu" if device["class"] == "cpu" else "gpu")
     args.precision = args.precision or ("fp32" if args.scale == "cpu" else "fp16")
-    scale, samples = SCALES[args.scale], {}
+    scale = SCALES[args.scale]
+    samples = Samples(args, scale)
     for number in measure.rounds_within(args.seconds, MOST_ROUNDS):
         unsure = [(name, *point) for name, of in points(scale).items() for point in of
-                  if number < args.rounds or not confirmed(samples[name, point[0]])]
+                  if number < args.rounds or not samples.confirmed((name, point[0]))]
         if not unsure:
             break
-        for name, x, *shape in unsure:
-            sample(args, scale, samples.setdefault((name, x), []), shape)
+        samples.add(unsure)
         report = report_of(args, device, scale, samples, number + 1)
         measure.save(args.json, report)
     print(f"{report['device']}, {report['driver']}; {report['machine']}; {report['rounds']} rounds")
