@@ -11,9 +11,8 @@ What is fitted, by least squares of relative errors, and must hold:
     hidden   time = a + b x H^2 + c x H, intermediate size 4 H: errors at most 15%, exponent over the last step at most 2.15
 The exponents are slopes of log time against log size. Times are the fastest steps of all rounds: what other work on the machine
 adds to some points and not to others would bend the curves. Hence a point's sample goes on for some time; one point is timed again
-before and after every three, and samples beside which it took over 5% longer than ever count only where there are no others; and
-after --rounds rounds of all points the ones whose two fastest samples are not within 2% are timed again, until they are or
---seconds are over.
+before and after every three; and after --rounds rounds of all points those are timed again, until --seconds are over, whose fastest
+sample no other confirms: within 2%, both taken while that one point took no more than 5% longer than ever.
 """
 
 import dataclasses
@@ -138,16 +137,12 @@ class Samples:
             for one in new:
                 one.reference = max(one.reference, before)
 
-    def counted(self, point):
-        """Seconds of the samples that were taken in quiet moments, or of all, fastest first."""
-        times = sorted(self.of[point], key=lambda t: t.seconds)
-        quiet = [t.seconds for t in times if t.reference <= QUIET * self.fastest_reference]
-        return quiet or [t.seconds for t in times]
+    def fastest(self, point):
+        return min(t.seconds for t in self.of[point])
 
     def confirmed(self, point):
-        quiet = sum(t.reference <= QUIET * self.fastest_reference for t in self.of[point])
-        fastest = self.counted(point)[:2]
-        return quiet >= 2 and fastest[1] <= CONFIRMED * fastest[0]
+        quiet = sorted(t.seconds for t in self.of[point] if t.reference <= QUIET * self.fastest_reference)
+        return len(quiet) >= 2 and quiet[1] <= CONFIRMED * self.fastest(point)
 
 
 def check(name, xs, ys, tokens):
@@ -181,7 +176,7 @@ def report_of(args, device, scale, samples, rounds):
     series = {}
     for name, of in points(scale).items():
         xs = [point[0] for point in of]
-        ys = [samples.counted((name, x))[0] for x in xs]
+        ys = [samples.fastest((name, x)) for x in xs]
         tokens = [batch * length for *_, batch, length in of]
         taken = [[dataclasses.astuple(t) for t in samples.of[name, x]] for x in xs]
         series[name] = {"x": xs, "seconds": ys, "tokens": tokens, "samples": taken, **check(name, xs, ys, tokens)}
