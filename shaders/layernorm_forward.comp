@@ -12,7 +12,6 @@
 layout(constant_id = 1) const uint COLUMNS4 = 1;         // H / 4
 layout(constant_id = 2) const uint KEEP_STATISTICS = 0;  // write mean and 1 / sqrt(variance + epsilon)
 const uint STEPS = (COLUMNS4 + LOCAL_SIZE - 1) / LOCAL_SIZE;
-float one_part() { return 1.0 / float(4 * COLUMNS4); }
 const bool EVEN = COLUMNS4 % LOCAL_SIZE == 0;  // no lane is ever past the end of a row
 
 #ifdef TEXEL

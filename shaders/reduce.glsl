@@ -3,6 +3,7 @@
 //   default               subgroup arithmetic, then one value a subgroup through shared memory (any subgroup size)
 //   REDUCE_SHARED         shared memory alone, for devices without subgroup arithmetic; LOCAL_SIZE is a power of two
 //   REDUCE_ONE_SUBGROUP   the workgroup is one subgroup: no shared memory and no barrier, for CPU drivers
+//   WIDE                  the same as a tree of scalars (blocks.glsl), LOCAL_SIZE 4, 8 or 16
 //
 // Every invocation of the workgroup must call them.
 #ifndef VKBERT_REDUCE_GLSL
@@ -17,7 +18,7 @@
 
 #extension GL_KHR_shader_subgroup_ballot : require
 
-// llvmpipe adds one lane after the other up, in 3 cycles each. LOCAL_SIZE is 4, 8 or 16.
+// llvmpipe's subgroupAdd adds one lane after the other.
 #define REDUCE_FOUR(OP, v, lane)                                       \
     OP(OP(subgroupBroadcast(v, lane), subgroupBroadcast(v, lane + 1)), \
        OP(subgroupBroadcast(v, lane + 2), subgroupBroadcast(v, lane + 3)))

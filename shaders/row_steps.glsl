@@ -15,6 +15,8 @@ layout(constant_id = 3) const bool KEEPS_ROW = true;
 #endif
 const uint KEPT_STEPS = KEEPS_ROW ? STEPS : 1;
 
+float one_part() { return 1.0 / float(4 * COLUMNS4); }  // of a mean over the row
+
 #define FOR_STEPS(f)                                                                      \
     if (KEEPS_ROW) {                                                                      \
         [[unroll]] for (uint s = 0; s < STEPS; s++) f(s);                                 \

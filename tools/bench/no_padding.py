@@ -4,8 +4,7 @@
     python3 tools/bench/no_padding.py [--model FOLDER | --shape base] [--mix sst2|log-normal|both] [--sequences 64]
 
 Mixes: sst2, lengths of SST-2's dev set (sst2_dev_lengths.txt); log-normal, 8 to 512 tokens around 64 with a spread of 0.87.
-Passes when a mix reaches 95% of the equal lengths' rate of real tokens, by the fastest steps of all rounds: the machine may be a third
-slower for seconds at a time.
+Passes when a mix reaches 95% of the equal lengths' rate of real tokens: medians over the rounds of each round's fastest step.
 What padding costs is measured beside it: sorted into 8 batches each padded to its longest, and all padded to the longest, of which
 a part of at most 8,192 tokens is measured, since all its sequences are alike and devices bound what a batch may hold.
 """
@@ -75,7 +74,7 @@ def run_mix(args, name, lengths):
     for label, of in lines.items():
         seconds = [line["fastest_step"] for line in of]
         runs[label] = {"padding_share": 1 - sum(lengths) / sum(work[label]), "seconds": seconds, "flops": of[0]["flops"],
-                       "tokens_per_second": sum(lengths) / min(seconds)}
+                       "tokens_per_second": sum(lengths) / statistics.median(seconds)}
     for run in runs.values():
         run["relative"] = run["tokens_per_second"] / runs["equal"]["tokens_per_second"]
         run["work"] = run["flops"] / runs["equal"]["flops"]
