@@ -106,7 +106,9 @@ Tensor Graph::weight(const std::string& name) {
     const auto place = weights.find(name);
     if (place == weights.end()) fail(ErrorCode::invalid_argument, "the model was loaded without '{}'", name);
     const Weight& w = place->second;
-    const Tensor t = plan.persistent(name, w.rows, w.columns, w.type);
+    const ops::Strips strips =
+        w.in_strips ? ops::strips_of(w.rows, w.columns) : ops::Strips{w.rows, w.columns};
+    const Tensor t = plan.persistent(name, strips.rows, strips.columns, w.type);
     bound_weights[t.storage] = &w;
     return bound_[name] = t;
 }
@@ -126,7 +128,9 @@ void linear(Graph& g, const std::string& label, const Tensor& output, const Tens
             const LinearNames& name, ops::MatmulOptions options) {
     const Tensor bias = g.weight(name.bias);
     options.bias = &bias;
-    ops::matmul(g.plan, label, output, input, g.weight(name.weight), options);
+    const Tensor weight = g.weight(name.weight);
+    options.b_in_strips = g.weights.find(name.weight)->second.in_strips;
+    ops::matmul(g.plan, label, output, input, weight, options);
 }
 
 void layer_norm(Graph& g, const std::string& label, const Tensor& output, const Tensor& input,

@@ -35,7 +35,7 @@ struct Graph {
     Tensor top_k_ids;                   // (R,k) uint32
     std::map<StorageId, const Weight*> bound_weights;
 
-    /// The tensor of a weight; bound on first use.
+    /// The tensor of a weight, or of its strips; bound on first use.
     Tensor weight(const std::string& name);
     /// (rows,columns) of the model's type, whose pitch may be larger.
     Tensor temporary(const std::string& name, Extent rows_, uint32_t columns);

@@ -7,6 +7,7 @@
 #include "bert/half.hpp"
 #include "bert/initial_values.hpp"
 #include "runtime/error.hpp"
+#include "runtime/ops.hpp"
 
 namespace vkbert {
 
@@ -26,7 +27,18 @@ ParameterTable table_of(const Config& config, const ModelOptions& options) {
     return ParameterTable(config, options.head, options.pooler, !options.without_embeddings);
 }
 
-std::vector<Slot> slots(const ParameterTable& table, const ModelOptions& options) {
+constexpr uint64_t piece = 1 << 20;  // elements
+
+/// The embeddings' tables are read by rows, and of the head's few matrices nothing depends.
+bool kept_in_strips(const Capabilities& capabilities, const ModelOptions& options, const Slot& slot) {
+    const Weight& w = slot.weight;
+    return options.for_inference && slot.name.starts_with("encoder.layer.") && w.rows > 1 &&
+           ops::reads_strips(capabilities, w.type, w.rows, w.columns) &&
+           ops::strips_of(w.rows, w.columns).columns <= piece;
+}
+
+std::vector<Slot> slots(const Capabilities& capabilities, const ParameterTable& table,
+                        const ModelOptions& options) {
     std::vector<Slot> list;
     for (size_t i = 0; i < table.rows().size(); ++i) {
         const Parameter& p = table.rows()[i];
@@ -47,25 +59,102 @@ std::vector<Slot> slots(const ParameterTable& table, const ModelOptions& options
         slot.weight.columns = uint32_t(p.shape.back());
         list.push_back(std::move(slot));
     }
+    for (Slot& slot : list) slot.weight.in_strips = kept_in_strips(capabilities, options, slot);
     return list;
 }
 
-uint64_t bytes(const Weight& w) {
-    return uint64_t(w.rows) * w.columns * size_of(w.type);
-}
+using Fill = std::function<void(size_t row, uint64_t first, std::span<std::byte> target, Type type)>;
+
+/// Writes weights through bounded pieces, so that neither staging nor the checkpoint's pages ever hold much
+/// of it twice.
+class WeightWriter {
+  public:
+    WeightWriter(Device& device, const ParameterTable& table, const Fill& fill)
+        : uploader_(device), table_(table), fill_(fill) {}
+    /// `written` is told bytes, as they come.
+    void write(const Slot& slot, const std::function<void(uint64_t)>& written) {
+        uint64_t at = 0;  // in slot.weight.range
+        const auto next = [&](uint64_t bytes) {
+            const auto target = uploader_.begin(slot.weight.range, at, bytes);
+            at += bytes;
+            return target;
+        };
+        const auto commit = [&](uint64_t bytes) {
+            uploader_.commit();
+            written(bytes);
+        };
+        if (slot.weight.in_strips)
+            write_strips(slot, next, commit);
+        else
+            write_rows(slot, next, commit);
+    }
+    void finish() { uploader_.finish(); }
+
+  private:
+    void write_rows(const Slot& slot, const auto& next, const auto& commit) {
+        const uint64_t size = size_of(slot.weight.type);
+        for (size_t row = slot.first; row < slot.first + slot.parameters; ++row) {
+            const uint64_t n = table_.rows()[row].elements();
+            for (uint64_t first = 0; first < n; first += piece) {
+                const uint64_t bytes = std::min(piece, n - first) * size;
+                fill_(row, first, next(bytes), slot.weight.type);
+                commit(bytes);
+            }
+        }
+    }
+
+    /// A strip's rows may be of two parameters.
+    void write_strips(const Slot& slot, const auto& next, const auto& commit) {
+        const uint32_t K = slot.weight.columns;
+        const uint64_t bytes = ops::strips_of(slot.weight.rows, K).columns * sizeof(float);
+        std::vector<float> strip(size_t(ops::Strips::width) * K);
+        const std::span<float> rows(strip);
+        uint32_t filled = 0;
+        const auto flush = [&] {
+            const auto target = next(bytes);
+            ops::fill_strip(rows, {reinterpret_cast<float*>(target.data()), target.size() / sizeof(float)});
+            commit(bytes);
+            filled = 0;
+        };
+        for (size_t parameter = slot.first; parameter < slot.first + slot.parameters; ++parameter) {
+            const uint64_t n = table_.rows()[parameter].shape[0];
+            for (uint64_t row = 0, count; row < n; row += count) {
+                count = std::min<uint64_t>(n - row, ops::Strips::width - filled);
+                fill_(parameter, row * K, std::as_writable_bytes(rows.subspan(size_t(filled) * K, count * K)),
+                      Type::fp32);
+                filled += uint32_t(count);
+                if (filled == ops::Strips::width) flush();
+            }
+        }
+        if (filled != 0) flush();
+    }
+
+    Uploader uploader_;
+    const ParameterTable& table_;
+    const Fill& fill_;
+};
 
 }  // namespace
 
-WeightTable weight_table(const Config& config, const ModelOptions& options) {
+uint64_t Weight::bytes() const {
+    if (!in_strips) return uint64_t(rows) * columns * size_of(type);
+    const ops::Strips strips = ops::strips_of(rows, columns);
+    return uint64_t(strips.rows) * strips.columns * size_of(type);
+}
+
+WeightTable weight_table(const Capabilities& capabilities, const Config& config,
+                         const ModelOptions& options) {
     WeightTable table;
-    for (const Slot& slot : slots(table_of(config, options), options)) table.emplace(slot.name, slot.weight);
+    for (const Slot& slot : slots(capabilities, table_of(config, options), options))
+        table.emplace(slot.name, slot.weight);
     return table;
 }
 
 uint64_t Model::planned_bytes(const Capabilities& capabilities, const Config& config,
                               const ModelOptions& options) {
     Arena arena(MemoryRole::device);
-    for (const Slot& slot : slots(table_of(config, options), options)) arena.reserve(bytes(slot.weight));
+    for (const Slot& slot : slots(capabilities, table_of(config, options), options))
+        arena.reserve(slot.weight.bytes());
     return arena.planned_bytes(capabilities);
 }
 
@@ -76,39 +165,35 @@ Model::Model(Device& device, const Config& config, const ModelOptions& options)
       table_(table_of(config, options)),
       pipelines_(device) {}
 
+const Model::Place& Model::place(size_t row) const {
+    if (options_.for_inference)
+        fail(ErrorCode::invalid_argument, "a model loaded for inference is neither trained nor written");
+    return places_.at(row);
+}
+
 void Model::fill(const Fill& fill) {
-    std::vector<Slot> list = slots(table_, options_);
+    std::vector<Slot> list = slots(device_.capabilities(), table_, options_);
     uint64_t total = 0, done = 0;
     for (const Slot& slot : list) {
-        arena_.reserve(bytes(slot.weight));
-        total += bytes(slot.weight);
+        arena_.reserve(slot.weight.bytes());
+        total += slot.weight.bytes();
     }
     arena_.commit(device_);
-    Uploader uploader(device_);
-    // Through bounded pieces, so that neither staging nor the checkpoint's pages ever hold much of it twice.
-    constexpr uint64_t piece = 1 << 20;
+    WeightWriter writer(device_, table_, fill);
     for (size_t i = 0; i < list.size(); ++i) {
         Slot& slot = list[i];
         slot.weight.range = arena_.range(i);
-        const uint64_t size = size_of(slot.weight.type);
-        uint64_t offset = 0;
-        for (size_t row = slot.first; row < slot.first + slot.parameters; ++row) {
-            const uint64_t n = table_.rows()[row].elements();
-            places_.push_back({slot.name, offset / size});
-            for (uint64_t first = 0; first < n; first += piece) {
-                const uint64_t count = std::min(piece, n - first);
-                const auto target = uploader.begin(slot.weight.range, offset, count * size);
-                fill(row, first, target, slot.weight.type);
-                uploader.commit();
-                offset += count * size;
-                done += count * size;
-                if (options_.progress) options_.progress(done, total);
-            }
+        for (uint64_t row = slot.first, first = 0; row < slot.first + slot.parameters; ++row) {
+            places_.push_back({slot.name, first});
+            first += table_.rows()[row].elements();
         }
+        writer.write(slot, [&](uint64_t bytes) {
+            if (options_.progress) options_.progress(done += bytes, total);
+        });
         weights_.emplace(slot.name, slot.weight);
         order_.push_back(slot.name);
     }
-    uploader.finish();
+    writer.finish();
 }
 
 namespace {

@@ -33,6 +33,10 @@ struct ModelOptions {
     /// `seed`.
     MissingHead missing_head = MissingHead::error;
     uint64_t seed = 0;
+    /// Keep weights as the device's fastest matmul reads them, where that is not row by row (fp32 on some CPU
+    /// drivers: ops::Strips). Sessions compute the same; such a model is not trained and not written to
+    /// files, and a forced variant (SessionOptions::kernels) that wants rows is passed over.
+    bool for_inference = false;
     /// Called now and then while loading with (bytes done, bytes in all).
     std::function<void(uint64_t, uint64_t)> progress;
 };
@@ -42,14 +46,16 @@ struct Weight {
     BufferRange range;
     uint32_t rows = 0, columns = 0;  // of the matrix; vectors are one row
     Type type = Type::fp32;
+    bool in_strips = false;  // range holds ops::strips_of(rows, columns)
+    uint64_t bytes() const;
 };
 
 /// By Hugging Face's names without the `bert.` prefix. The three projections of a layer are one:
 /// "encoder.layer.N.attention.self.qkv.weight" (3H,H) and ".bias" (1,3H).
 using WeightTable = std::map<std::string, Weight, std::less<>>;
 
-/// The weights that a model of these options has, without memory.
-WeightTable weight_table(const Config&, const ModelOptions&);
+/// The weights that a model of these options has on such a device, without memory.
+WeightTable weight_table(const Capabilities&, const Config&, const ModelOptions&);
 
 class Model {
   public:
@@ -76,7 +82,8 @@ class Model {
         std::string weight;
         uint64_t first = 0;
     };
-    const Place& place(size_t row) const { return places_.at(row); }
+    /// Throws invalid_argument for a model that was loaded for inference.
+    const Place& place(size_t row) const;
     /// Bytes of device memory the parameters take, without loading anything.
     static uint64_t planned_bytes(const Capabilities&, const Config&, const ModelOptions&);
 
@@ -87,8 +94,8 @@ class Model {
 
     Device& device_;
     Config config_;
-    ModelOptions options_;
-    ParameterTable table_;
+    const ModelOptions options_;
+    const ParameterTable table_;
     std::vector<std::string> order_;
     std::vector<Place> places_;
     PipelineCache pipelines_;

@@ -157,7 +157,7 @@ Optimizer::~Optimizer() = default;
 
 uint64_t Optimizer::planned_bytes(const Capabilities& capabilities, const Config& config,
                                   const ModelOptions& model_options, const OptimizerOptions& options) {
-    const WeightTable weights = weight_table(config, model_options);
+    const WeightTable weights = weight_table(capabilities, config, model_options);
     std::vector<std::string> order;
     for (const auto& [name, weight] : weights) order.push_back(name);
     Plan plan(capabilities);

@@ -48,7 +48,7 @@ uint32_t Session::max_tokens(const Capabilities& capabilities, const Config& con
 
 uint64_t Session::planned_bytes(const Capabilities& capabilities, const Config& config,
                                 const ModelOptions& model_options, const SessionOptions& options) {
-    const WeightTable weights = weight_table(config, model_options);
+    const WeightTable weights = weight_table(capabilities, config, model_options);
     vkbert::Graph g(Plan(capabilities, options.kernels, options.tuning), config, weights, model_options,
                     options);
     build(g);

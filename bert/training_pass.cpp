@@ -37,7 +37,7 @@ void check_labels(const std::vector<uint32_t>& labels, size_t count, uint32_t li
 
 uint64_t TrainingPass::planned_bytes(const Capabilities& capabilities, const Config& config,
                                      const ModelOptions& model_options, const TrainingPassOptions& options) {
-    const WeightTable weights = weight_table(config, model_options);
+    const WeightTable weights = weight_table(capabilities, config, model_options);
     const SessionOptions sizes = sizes_of(options, config, model_options.head);
     TrainingGraph g(Plan(capabilities, options.kernels, options.tuning), config, weights, model_options,
                     sizes, graph_options(options));

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 
+#include "runtime/error.hpp"
+
 namespace vkbert {
 
 WeightArena::WeightArena(Model& model) {
+    if (model.options().for_inference)
+        fail(ErrorCode::invalid_argument, "a model loaded for inference cannot be trained");
     for (const std::string& name : model.weight_order()) {
         const Weight& w = model.weights().at(name);
         arena_.reserve(uint64_t(w.rows) * w.columns * sizeof(float));

@@ -6,6 +6,7 @@
 // naming the label.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,22 @@ struct MatmulOptions {
     const Tensor* slope_at = nullptr;  // (M,N), type of C; no bias, no residual: see below
     const Dropout* dropout = nullptr;  // of what the activation gives, as dropout() does; N a multiple of 4
     const Tensor* a_sums = nullptr;    // tn: (1,M) fp32, receives the column sums of A(K,M); no kept
+    bool b_in_strips = false;          // nt: B is as strips_of() tells, of weights(N,K)
 };
+
+/// fp32 weights(N,K) in the order in which the fastest matmul of some CPU drivers reads them: (rows,columns)
+/// of strips of 16 rows of W, those of one column after another. Strip s has W[16 s][0], W[16 s + 1][0], ...
+/// W[16 s + 15][0], W[16 s][1], ...; what W does not have may be anything.
+struct Strips {
+    static constexpr uint32_t width = 16;
+    uint32_t rows = 0, columns = 0;
+};
+Strips strips_of(uint32_t n, uint32_t k);
+/// A strip of rows(16,K), K = rows.size() / 16: the first elements of strip, which is as long or longer.
+void fill_strip(std::span<const float> rows, std::span<float> strip);
+/// Whether weights(N,K) of this type are best kept in strips, for matmuls that all say so
+/// (MatmulOptions::b_in_strips).
+bool reads_strips(const Capabilities&, Type type, uint32_t n, uint32_t k);
 
 /// C = dropout(activation(scale * A op B + bias)) + residual, or with slope_at the gradient before an
 /// activation, C = scale * A op B * activation'(slope_at). The sums of A's columns (the gradient of a bias,

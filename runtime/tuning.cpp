@@ -126,7 +126,7 @@ bool Tuning::read_choice(std::string_view line, Tuning& tuning) {
         field = *taken;
     }
     const auto& [op, type, form, columns, inner, rows] = fields;
-    const std::string_view forms[] = {"-", "nt", "nn", "tn"};
+    const std::string_view forms[] = {"-", "nt", "nn", "tn", "strips"};
     const auto c = number(columns), i = number(inner), r = number(rows);
     if (!is_name(op) || !is_name(line) || std::ranges::find(forms, form) == std::end(forms)) return false;
     if ((type != "fp32" && type != "fp16") || !c || !i || !r || *c == 0) return false;

@@ -18,7 +18,7 @@ namespace vkbert {
 
 /// What a choice depends on, beside the op and the type of its operands.
 struct TunedShape {
-    std::string_view form = "-";  // of matmul nt, nn or tn, see ops::Orientation
+    std::string_view form = "-";  // of matmul nt, nn, tn (ops::Orientation) or strips (ops::Strips)
     uint32_t columns = 0;         // N of matmul, else of a row or of a head; 0: nothing is ever chosen for it
     uint32_t inner = 0;           // K of matmul, for tn M
     uint32_t rows = 0;            // M of matmul, for tn K: tokens, at capacity; 0: any number of them

@@ -9,12 +9,12 @@
 //
 // What is read of push constants or storage buffers is read before the first loop: such a load has a test for the bound, behind which
 // LLVM moves the additions whose sums it does not need before, and all products wait on the stack for them, which takes twice as long.
-#define MATMUL_CONSTANTS 3
+#define MATMUL_CONSTANTS 4
 #include "shaders/matmul.glsl"
 #include "shaders/lane_loads.glsl"
 layout(constant_id = 1) const uint ROWS = 16;
 layout(constant_id = 2) const uint TILES = 8;
-const uint STEPS_AT_ONCE = 64;  // every round blends all sums with the execution mask: 16 take a quarter longer
+layout(constant_id = 3) const uint STEPS_AT_ONCE = 64;  // every round blends all sums with the execution mask: 16 take a quarter longer
 
 // C holds what is added to, and stands for the residual.
 const bool IN_PLACE = (EPILOGUE & EPILOGUE_IN_PLACE) != 0u;
@@ -70,10 +70,11 @@ void store_pair(uint row, vec2 sums) {
     vec2 v = sums * call.scale + bias_of_column;
     if (IN_PLACE) v += vec2(lanes_at(c, row, call.c_pitch4), lanes_at(c, row + 1, call.c_pitch4));
     if ((EPILOGUE & EPILOGUE_KEEP) != 0u) store_rows(kept, row, v);
-    v = before_residual(vec4(v, v)).xy;
+    if (follows(EPILOGUE_ACTIVATION, call.epilogue)) v = before_residual(vec4(v, v)).xy;
     if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u && !IN_PLACE) {
+        // Loaded also where it does not follow: then from elsewhere, readable all the same.
         const vec2 r = vec2(lanes_at(residual, row, call.residual_pitch4), lanes_at(residual, row + 1, call.residual_pitch4));
-        v = with_residual(vec4(v, v), vec4(r, r)).xy;
+        if (follows(EPILOGUE_RESIDUAL, call.epilogue)) v = with_residual(vec4(v, v), vec4(r, r)).xy;
     }
     store_rows(c, row, v);
 }
@@ -83,8 +84,8 @@ void store_one(uint row, uint column, float sum) {
     float v = sum * call.scale + bias_of_column;
     if (IN_PLACE) v += to.at[0];
     if ((EPILOGUE & EPILOGUE_KEEP) != 0u) FloatsOut(at(kept, row, call.c_pitch4, column)).at[0] = v;
-    v = before_residual(vec4(v)).x;
-    if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u && !IN_PLACE)
+    if (follows(EPILOGUE_ACTIVATION, call.epilogue)) v = before_residual(vec4(v)).x;
+    if ((EPILOGUE & EPILOGUE_RESIDUAL) != 0u && !IN_PLACE && follows(EPILOGUE_RESIDUAL, call.epilogue))
         v = with_residual(vec4(v), vec4(Floats(at(residual, row, call.residual_pitch4, column)).at[0])).x;
     to.at[0] = v;
 }

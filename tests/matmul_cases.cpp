@@ -14,10 +14,27 @@ static constexpr uint32_t dropout_site = 7;
 std::string describe(const Case& c) {
     const char* orientation[] = {"nt", "nn", "tn"};
     return fmt::format(
-        "M={} N={} K={} {} {}->{} bias {} residual {} activation {} scale {} pitch +{} run-time {}", c.m, c.n,
-        c.k, orientation[int(c.orientation)], name_of(c.type), name_of(c.output_type), c.bias,
+        "M={} N={} K={} {} {}->{} bias {} residual {} activation {} scale {} pitch +{} run-time {}{}", c.m,
+        c.n, c.k, orientation[int(c.orientation)], name_of(c.type), name_of(c.output_type), c.bias,
         c.residual ? c.in_place ? 2 : 1 : 0, int(c.activation), c.scale, c.extra_pitch,
-        c.run_time ? int(*c.run_time) : -1);
+        c.run_time ? int(*c.run_time) : -1, c.strips ? ", B in strips" : "");
+}
+
+/// B(N,K) as ops::Strips tells, and what it does not have as NaN.
+static Matrix in_strips(const Matrix& b) {
+    const ops::Strips shape = ops::strips_of(b.rows, b.columns);
+    Matrix strips(shape.rows, shape.columns, NAN);
+    std::vector<float> rows(size_t(ops::Strips::width) * b.columns), strip(shape.columns, NAN);
+    for (uint32_t s = 0; s * ops::Strips::width < b.rows; s++) {
+        for (uint32_t r = 0; r < ops::Strips::width; r++)
+            for (uint32_t k = 0; k < b.columns; k++) {
+                const uint32_t row = s * ops::Strips::width + r;
+                rows[size_t(r) * b.columns + k] = row < b.rows ? float(b(row, k)) : NAN;
+            }
+        ops::fill_strip(rows, strip);
+        for (uint32_t i = 0; i < shape.columns; i++) strips(s, i) = strip[i];
+    }
+    return strips;
 }
 
 uint32_t pitch_of(const Case& c, uint32_t columns) {
@@ -94,7 +111,11 @@ Results run_case(const Case& c, const Expected& e, const KernelChoices& choices)
     const Extent dynamic = c.run_time ? run.rows(a_rows, *c.run_time) : Extent(a_rows);
     const auto pitch = [&](const Matrix& matrix) { return pitch_of(c, matrix.columns); };
     const Tensor a = run.input(e.a, c.type, {pitch(e.a), dynamic});
-    const Tensor b = run.input(e.b, c.type, {pitch(e.b), nt ? Extent(c.n) : tn ? dynamic : Extent(c.k)});
+    const Tensor b = c.strips ? run.input(in_strips(e.b))
+                              : run.input(e.b, c.type,
+                                          {pitch(e.b), nt   ? Extent(c.n)
+                                                       : tn ? dynamic
+                                                            : Extent(c.k)});
     const Tensor bias = run.input(e.bias);
     const TensorLayout c_layout{pitch_of(c, c.n), tn ? Extent(c.m) : dynamic};
     const Tensor residual = c.in_place ? run.in_out(e.residual, c.output_type, c_layout)
@@ -102,6 +123,7 @@ Results run_case(const Case& c, const Expected& e, const KernelChoices& choices)
     const Tensor output =
         c.in_place ? residual : run.output(c_layout.rows, c.n, c.output_type, c_layout.pitch);
     ops::MatmulOptions options{.orientation = c.orientation, .activation = c.activation, .scale = c.scale};
+    options.b_in_strips = c.strips;
     if (c.bias) options.bias = &bias;
     if (c.residual) options.residual = &residual;
     if (c.slope) options.slope_at = &residual;
@@ -136,7 +158,8 @@ void check(const Case& c, const KernelChoices& choices) {
                                          pitch_of(c, tn ? c.m : c.k),
                                          pitch_of(c, nt ? c.k : c.n),
                                          c.in_place,
-                                         c.activation != Activation::none};
+                                         c.activation != Activation::none,
+                                         c.strips};
         const auto table = ops::matmul_kernels(c.type);
         const auto kernel = std::ranges::find(table, forced->second, &Kernel::name);
         if (kernel == table.end() || !ops::supports(*kernel, device().capabilities(), problem)) return;

@@ -26,6 +26,7 @@ struct Case {
     bool kept = false, slope = false;    // slope: at what is the residual else
     float dropout = 0;                   // probability
     bool a_sums = false;
+    bool strips = false;  // nt: B comes in strips
 };
 
 inline const std::vector<uint32_t> dropout_state{0x12345678, 0x9abcdef0, 41, 0};

@@ -21,7 +21,7 @@ void run_case(uint32_t n, uint32_t k, bool along_k, uint32_t extra_pitch = 0, ui
         const Extent rows = capacity != 0 ? run.rows(capacity, values.rows) : Extent(values.rows);
         const Tensor b = run.input(values, Type::fp32,
                                    {.pitch = (values.columns + 3) / 4 * 4 + extra_pitch, .rows = rows});
-        const ops::PackedShape shape = ops::packed_shape(b, along_k);
+        const ops::Strips shape = ops::strips_of(along_k ? rows.capacity : n, along_k ? k : rows.capacity);
         ASSERT_GE(shape.rows * strip, n);
         ASSERT_GE(shape.columns, k * strip);
         const Tensor strips = run.output(shape.rows, shape.columns);

@@ -49,9 +49,58 @@ TEST(Matmul, Packed) {
     cases.push_back({.m = 33, .n = 8300, .k = 1024, .bias = true});  // B is packed in two blocks
     for (const Case& c : cases) check(c, {});
     for_each_variant("matmul", [&](const KernelChoices& choices) {
-        if (choices.at("matmul") != "cpu_packed") return;
+        if (!choices.at("matmul").starts_with("cpu_packed")) return;
         for (const Case& c : cases) check(c, choices);
     });
+}
+
+/// Weights that were packed before: few rows and many, rows that end within a workgroup, a strip that has
+/// fewer than 16 columns, steps of K that are left over.
+TEST(Matmul, WeightsInStrips) {
+    if (!ops::reads_strips(device().capabilities(), Type::fp32, 48, 64))
+        GTEST_SKIP() << device().capabilities().device_name << " has no matmul for strips";
+    std::vector<Case> cases;
+    for (const uint32_t m : {1u, 17u, 64u, 65u, 300u})
+        for (const auto& [n, k] : {std::pair(48u, 64u), {40u, 140u}, {7u, 192u}})
+            for (const bool residual : {false, true})
+                cases.push_back({.m = m, .n = n, .k = k, .bias = true, .residual = residual, .strips = true});
+    cases.push_back(
+        {.m = 9, .n = 64, .k = 128, .bias = true, .activation = Activation::gelu, .strips = true});
+    cases.push_back({.m = 90, .n = 64, .k = 128, .bias = true, .run_time = 20, .strips = true});
+    cases.push_back({.m = 4, .n = 8300, .k = 1024, .strips = true});  // more than is packed at a time
+    check_all(cases);
+}
+
+/// What was packed before gives the same bits as packing in the call.
+TEST(Matmul, StripsGiveTheSameBits) {
+    if (!ops::reads_strips(device().capabilities(), Type::fp32, 48, 64))
+        GTEST_SKIP() << device().capabilities().device_name << " has no matmul for strips";
+    for (const uint32_t m : {20u, 100u}) {
+        Case c{.m = m, .n = 52, .k = 204, .bias = true, .activation = Activation::gelu};
+        const Expected e = expect(c);
+        const Results rows = run_case(c, e, {{"matmul", "cpu_packed"}});
+        c.strips = true;
+        for (const char* variant : {"cpu_packed", "cpu_packed_short"}) {
+            const Results strips = run_case(c, e, {{"matmul", variant}});
+            EXPECT_EQ(rows.output.values, strips.output.values) << variant << " M=" << m;
+        }
+    }
+}
+
+TEST(Matmul, StripsThatDoNotFitAreRefused) {
+    OpRun run;
+    const ops::Strips shape = ops::strips_of(48, 64);
+    const Tensor a = run.input(random_matrix(4, 64, 1)), c = run.output(4, 48),
+                 b = run.input(random_matrix(shape.rows, shape.columns, 2)),
+                 rows = run.input(random_matrix(48, 64, 2)),
+                 half = run.input(random_matrix(4, 64, 1), Type::fp16);
+    const auto refuses = [&](const Tensor& left, const Tensor& right, ops::MatmulOptions options) {
+        options.b_in_strips = true;
+        EXPECT_THROW(ops::matmul(run.plan(), "test", c, left, right, options), Error);
+    };
+    refuses(a, rows, {});
+    refuses(half, b, {});
+    refuses(a, b, {.orientation = Orientation::nn});
 }
 
 /// Few tiles and many steps: parts of K are summed apart, also those that a short run leaves empty.

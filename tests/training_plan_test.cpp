@@ -23,7 +23,7 @@ struct Pass {
         : config(config_of_shape(shape)) {
         sizes.max_tokens = tokens, sizes.max_sequences = 8, sizes.max_rows = 1;
         model.head = Head::sequence_classification;
-        weights = weight_table(config, model);
+        weights = weight_table(large_gpu(), config, model);
         graph = std::make_unique<TrainingGraph>(Plan(large_gpu()), config, weights, model, sizes,
                                                 TrainingGraphOptions{0.1f, 0.1f, 0.1f, recompute, 0});
         build_training(*graph);

@@ -242,6 +242,13 @@ TEST(TrainingPass, FrozenLayersHaveNoGradients) {
     }
 }
 
+TEST(TrainingPass, RefusesAModelForInference) {
+    ModelOptions options;
+    options.for_inference = true;
+    const auto model = Model::random(device(), config_of_shape("tiny"), 1, options);
+    EXPECT_THROW(WeightArena gradients(*model), Error);
+}
+
 TEST(TrainingPass, RefusesWrongLabels) {
     GoldenGradients golden("classification");
     Trained trained(golden, Precision::fp32);

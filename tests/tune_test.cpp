@@ -51,7 +51,12 @@ Tuning another_matmul(std::string& name) {
     const Capabilities& c = device().capabilities();
     Tuning tuning;
     for (const auto& [n, k] : {std::pair(384u, 128u), {128u, 128u}, {512u, 128u}, {128u, 512u}}) {
-        const ops::MatmulProblem p{.m = 128, .n = n, .k = k, .a_pitch = k, .b_pitch = k};
+        const ops::MatmulProblem p{.m = 128,
+                                   .n = n,
+                                   .k = k,
+                                   .a_pitch = k,
+                                   .b_pitch = k,
+                                   .b_in_strips = ops::reads_strips(c, Type::fp32, n, k)};
         const Kernel& chosen = ops::choose_matmul(c, {}, p);
         for (const Kernel& kernel : ops::matmul_kernels(Type::fp32))
             if (&kernel != &chosen && satisfies(c, kernel) && ops::supports(kernel, c, p)) name = kernel.name;
@@ -96,13 +101,14 @@ TEST_F(Tune, OtherCommandsUseWhatWasMeasured) {
     write(tuning);
     EXPECT_EQ(matmul_of_a_pass(), other);
     EXPECT_EQ(matmul_of_a_pass({"--no-tuning"}), built_in);
+    const std::string bench =
+        ops::reads_strips(device().capabilities(), Type::fp32, 512, 128) ? "matmul-strips" : "matmul";
     const ProgramResult kernel =
-        run({"bench", "matmul", "--shape", "512,128", "--rows", "128", "--repeat", "1", "--json"});
+        run({"bench", bench, "--shape", "512,128", "--rows", "128", "--repeat", "1", "--json"});
     EXPECT_THAT(kernel.out, HasSubstr("\"variant\":\"" + other + "\",\"chosen\":true")) << kernel.err;
     std::ofstream(path(), std::ios::app) << "x";
-    EXPECT_THAT(
-        run({"bench", "matmul", "--shape", "512,128", "--rows", "128", "--repeat", "1", "--json"}).out,
-        HasSubstr("\"variant\":\"" + built_in + "\",\"chosen\":true"))
+    EXPECT_THAT(run({"bench", bench, "--shape", "512,128", "--rows", "128", "--repeat", "1", "--json"}).out,
+                HasSubstr("\"variant\":\"" + built_in + "\",\"chosen\":true"))
         << "a damaged file is as none";
 }
 

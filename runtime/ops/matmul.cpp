@@ -17,108 +17,6 @@ namespace vkbert {
 namespace vkbert::ops {
 namespace {
 
-/// Workgroups that fill a device, and what K must have for each part of it.
-constexpr uint32_t workgroups_to_fill(DeviceClass device_class) {
-    return device_class == DeviceClass::discrete ? 256 : 64;
-}
-constexpr uint32_t least_part = 512;
-
-/// Bytes of B up to which it is packed, into a temporary of that size.
-constexpr uint64_t most_packed = 32 << 20;
-
-uint64_t tiles_of(const MatmulTile& shape, const MatmulProblem& problem) {
-    return uint64_t((problem.m + shape.rows - 1) / shape.rows) *
-           ((problem.n + shape.columns - 1) / shape.columns);
-}
-
-/// Parts of K, each summed by workgroups of its own, where C has too few tiles to fill the device: gradients
-/// of weights, whose K is all tokens. From capacities alone, so that the order of a sum is always the same.
-uint32_t parts_of_k(const MatmulTile& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
-    const bool shares_k = shape.algorithm == Algorithm::tiled || shape.algorithm == Algorithm::matrix;
-    if (!shares_k || problem.orientation != Orientation::tn) return 1;
-    const uint64_t wanted = workgroups_to_fill(capabilities.device_class) / tiles_of(shape, problem);
-    const uint64_t bytes = uint64_t(problem.m) * problem.n * sizeof(float);
-    return uint32_t(std::max<uint64_t>(
-        std::min({wanted, uint64_t(problem.k / least_part), capabilities.max_storage_buffer_range / bytes}),
-        1));
-}
-
-/// Whether the device has what a tiled variant is peculiar for.
-bool suits_loop(MatmulTile::Loop loop, const Capabilities& capabilities) {
-    using enum MatmulTile::Loop;
-    switch (loop) {
-        case pairs:  // for Tuning to choose
-            return false;
-        case unrolled:
-            return capabilities.loops_take_turns;
-        case both:
-            // Where a workgroup is one subgroup, it brings the blocks of A and then those of B. Twice the
-            // shared memory halves Intel's subgroups in flight, and Adreno's registers allow a third fewer.
-            return capabilities.subgroup_size >= 64 && capabilities.device_class == DeviceClass::discrete;
-        case plain:
-        case dot:
-            return true;
-    }
-    return false;
-}
-
-/// Whether a variant that can do the problem is also a good choice for it, better ones having been passed
-/// over.
-bool suits(const MatmulTile& shape, const Capabilities& capabilities, const MatmulProblem& problem) {
-    const bool cpu = capabilities.device_class == DeviceClass::cpu;
-    switch (shape.algorithm) {
-        case Algorithm::matrix:
-            // RADV's compiler finds the epilogue in registers better in all it tells only where the other one
-            // has incomplete pieces to store; elsewhere measuring (Tuning) may choose it.
-            if (shape.per_element && (problem.n % 4 == 0 || problem.m < shape.rows)) return false;
-            return !cpu && (shape.rows <= 64 ||
-                            tiles_of(shape, problem) * parts_of_k(shape, capabilities, problem) >= 96);
-        case Algorithm::tiled: {
-            if (cpu) return false;  // barriers cost more than they bring there
-            if (!suits_loop(shape.loop, capabilities)) return false;
-            if (shape.rows == 32) return true;
-            // 64 results an invocation need half of the shared memory's reads, but leave few subgroups: only
-            // where tiles enough remain to fill the device.
-            const uint64_t tiles = tiles_of(shape, problem) * parts_of_k(shape, capabilities, problem);
-            const bool small = capabilities.device_class != DeviceClass::discrete;
-            if (shape.rows == 128) return tiles >= 96;
-            return tiles >= (shape.invocations == 64 && !small ? 96 : 32);
-        }
-        case Algorithm::packed:
-            // From 32 rows on as fast as `pointer`, at 64 by a third faster, but it takes twice as long to
-            // compile: MiniLM's `vkbert embed` of a sentence would start in 0.5 s in place of 0.3.
-            return cpu && problem.m > short_batch && problem.k >= PACK_STEPS;
-        case Algorithm::pointer:
-            return cpu && (shape.rows <= 4 || problem.m > 4);
-        case Algorithm::texel:
-            // At 8 rows as fast or faster, with half as much to compile; at 11 a third slower.
-            return cpu && (shape.rows <= 4 || problem.m > 8);
-        case Algorithm::buffers:
-            return cpu && problem.m > 4;
-        case Algorithm::plain:
-            return true;
-    }
-    return false;
-}
-
-uint64_t a_elements(const MatmulProblem& p) {
-    return uint64_t(p.orientation == Orientation::tn ? p.k : p.m) * p.a_pitch;
-}
-
-uint64_t b_elements(const MatmulProblem& p) {
-    return uint64_t(p.orientation == Orientation::nt ? p.n : p.k) * p.b_pitch;
-}
-
-/// Whether what is read past the end of an operand, for rows of C that there are not and in steps taken
-/// together, lies within its slack.
-bool reads_within_slack(const MatmulTile& shape, const MatmulProblem& p) {
-    const uint32_t steps = p.orientation == Orientation::nt ? 0 : 16;
-    if (p.k < steps) return false;
-    const uint64_t past = shape.rows_at_a_time - 1,
-                   rows = p.orientation == Orientation::tn ? past : past * p.a_pitch;
-    return rows * size_of(p.type) <= Plan::read_slack;
-}
-
 /// The dimensions of a call, as extents.
 struct Dimensions {
     Extent m, k;
@@ -127,6 +25,14 @@ struct Dimensions {
 
 bool is_operand(const Tensor& t) {
     return t.type != Type::uint32 && t.pitch % 4 == 0 && t.columns <= t.pitch;
+}
+
+/// Of nt and nn.
+bool b_fits(const Dimensions& d, const Tensor& b, const MatmulOptions& options) {
+    if (options.orientation != Orientation::nt) return b.rows == d.k && b.columns == d.n;
+    if (!options.b_in_strips) return b.rows == Extent(d.n) && b.columns == d.k.capacity;
+    const Strips strips = strips_of(d.n, d.k.capacity);
+    return b.rows == Extent(strips.rows) && b.columns == strips.columns && b.pitch == b.columns;
 }
 
 Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
@@ -142,10 +48,8 @@ Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor&
     } else {
         check(d.k.capacity % 4 == 0 || options.orientation == Orientation::nn, label,
               "matmul: K is a multiple of 4");
-        const bool fits = options.orientation == Orientation::nt
-                              ? b.rows == Extent(d.n) && b.columns == d.k.capacity
-                              : b.rows == d.k && b.columns == d.n;
-        check(c.rows == d.m && fits, label, "matmul: C(M,N) = A(M,K) B(N,K)^T, or A(M,K) B(K,N)");
+        check(c.rows == d.m && b_fits(d, b, options), label,
+              "matmul: C(M,N) = A(M,K) B(N,K)^T, or A(M,K) B(K,N)");
     }
     if (const Tensor* bias = options.bias)
         check(bias->type == Type::fp32 && bias->rows == Extent(1u) && bias->columns == d.n, label,
@@ -162,6 +66,8 @@ Dimensions check_shapes(const std::string& label, const Tensor& c, const Tensor&
         check(
             like_c(*at) && at->storage != c.storage && options.residual == nullptr && options.bias == nullptr,
             label, "matmul: slopes are at (M,N), of C's type, elsewhere, without bias and residual");
+    check(!options.b_in_strips || (options.orientation == Orientation::nt && b.type == Type::fp32), label,
+          "matmul: strips are of fp32 weights, for nt");
     check(options.dropout == nullptr || (options.slope_at == nullptr && d.n % 4 == 0), label,
           "matmul: dropout is of a multiple of 4 columns, without slopes");
     if (const Tensor* sums = options.a_sums)
@@ -231,7 +137,8 @@ MatmulProblem problem_of(const Dimensions& d, const Tensor& c, const Tensor& a, 
             .a_pitch = a.pitch,
             .b_pitch = b.pitch,
             .residual_in_c = residual_is_c(c, options),
-            .activates = options.activation != Activation::none};
+            .activates = options.activation != Activation::none,
+            .b_in_strips = options.b_in_strips};
 }
 
 /// Rows of B(N,K), which are columns of C, that one dispatch may take: a vocabulary of 120,000 is larger than
@@ -240,7 +147,7 @@ MatmulProblem problem_of(const Dimensions& d, const Tensor& c, const Tensor& a, 
 uint32_t rows_of_b_at_a_time(const Plan& plan, const Tensor& c, const Tensor& a, const Tensor& b,
                              const MatmulOptions& options) {
     const Capabilities& capabilities = plan.capabilities();
-    if (options.orientation != Orientation::nt || b.pitch < 4) return c.columns;
+    if (options.orientation != Orientation::nt || options.b_in_strips || b.pitch < 4) return c.columns;
     // Blocks of B, C, bias and residual all start on a binding's alignment, which is 256 bytes at most.
     const uint64_t step = 256 / std::min<uint64_t>(size_of(c.type), size_of(Type::fp32));
     const auto whole_steps = [&](uint64_t rows) {
@@ -280,23 +187,32 @@ bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) 
 }
 
 /// What of the epilogue a call says by MatmulPush::epilogue, of a pipeline that has it all: else a forward
-/// pass needs three pipelines, each of which takes Mesa 22.3 65 ms to compile, more than a short batch takes
-/// to compute (`vkbert embed` of a sentence, all caches empty). Longer ones would take 1 to 5% longer: there
-/// both sides of a branch are executed.
+/// pass needs three pipelines, each of which takes Mesa 22.3 65 ms to compile (Mesa 26 50 ms), more than a
+/// short batch takes to compute (`vkbert embed` of a sentence, all caches empty). Longer ones would take 1 to
+/// 5% longer: there both sides of a branch are executed.
 bool decides_by_call(const MatmulTile& shape, const Dimensions& d, const MatmulOptions& o, uint32_t bits) {
     const bool forward =
         (bits & ~(EPILOGUE_RESIDUAL | EPILOGUE_IN_PLACE | EPILOGUE_FP16_OUTPUT)) == EPILOGUE_BIAS &&
         (o.activation == Activation::none || o.activation == Activation::gelu);
-    return shape.algorithm == Algorithm::texel && d.m.capacity <= short_batch &&
-           o.orientation == Orientation::nt && forward && o.dropout == nullptr;
+    const bool can = shape.algorithm == Algorithm::texel ||
+                     (shape.algorithm == Algorithm::packed && shape.rows <= short_batch);
+    return can && d.m.capacity <= short_batch && o.orientation == Orientation::nt && forward &&
+           o.dropout == nullptr;
 }
 
 /// An operand as matmul_pack() makes it, in a temporary.
 Tensor in_strips(Plan& plan, const std::string& label, const Tensor& operand, bool along_k) {
-    const PackedShape shape = packed_shape(operand, along_k);
+    const uint32_t n = along_k ? operand.rows.capacity : operand.columns,
+                   k = along_k ? operand.columns : operand.rows.capacity;
+    const Strips shape = strips_of(n, k);
     const Tensor strips = plan.temporary(label + " strips", shape.rows, shape.columns);
     matmul_pack(plan, label, strips, operand, along_k);
     return strips;
+}
+
+/// What cpu_packed may read as every row of a residual that a call has not: strips of B are longer.
+Tensor readable_row(const Tensor& strips, const Tensor& c) {
+    return Plan::tensor_at(strips.storage, strips.offset, 1u, c.columns, Type::fp32);
 }
 
 /// With parts, C is (parts * M,N), and the sums of A's columns are (parts,M).
@@ -305,9 +221,6 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
                      uint32_t parts = 1) {
     constexpr uint32_t steps = steps_of_all_tiles;
     const uint32_t k_part = parts == 1 ? d.k.capacity : (d.k.capacity / parts + steps) / steps * steps;
-    const Tensor residual = options.residual != nullptr   ? *options.residual
-                            : options.slope_at != nullptr ? *options.slope_at
-                                                          : plan.counts();
     const uint32_t kept = options.dropout != nullptr ? dropout_kept(*options.dropout, label) : 256;
     const Binding beside =
         options.a_sums != nullptr
@@ -317,8 +230,14 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
     Tensor left = a, right = b;
     if (shape.algorithm == Algorithm::packed) {
         left = in_strips(plan, label + " pack A", a, options.orientation != Orientation::tn);
-        right = in_strips(plan, label + " pack B", b, options.orientation == Orientation::nt);
+        if (!options.b_in_strips)
+            right = in_strips(plan, label + " pack B", b, options.orientation == Orientation::nt);
     }
+    const bool no_residual = options.residual == nullptr && options.slope_at == nullptr;
+    const Tensor residual = options.residual != nullptr            ? *options.residual
+                            : options.slope_at != nullptr          ? *options.slope_at
+                            : shape.algorithm == Algorithm::packed ? readable_row(right, c)
+                                                                   : plan.counts();
     Dispatch dispatch;
     dispatch.kernel = &kernel;
     dispatch.label = label;
@@ -345,7 +264,8 @@ void append_dispatch(Plan& plan, const std::string& label, const Kernel& kernel,
                          beside};
     if (shape.drops()) dispatch.bindings.push_back({kept < 256 ? options.dropout->state : plan.counts()});
     dispatch.set_push(MatmulPush{d.m.capacity, d.m.symbol, d.k.capacity, d.k.symbol, d.n, left.pitch / 4,
-                                 right.pitch / 4, c.pitch / 4, residual.pitch / 4, options.scale, k_part,
+                                 right.pitch / 4, c.pitch / 4, no_residual ? 0 : residual.pitch / 4,
+                                 options.scale, k_part,
                                  options.dropout != nullptr ? options.dropout->site : 0, call});
     dispatch.groups = {Groups{d.n, shape.columns}, Groups{d.m, shape.rows}, Groups{parts}};
     dispatch.work = work_of(d, c, a, options);
@@ -413,44 +333,6 @@ void append_with_dropout_apart(Plan& plan, const std::string& label, const Tenso
 }
 
 }  // namespace
-
-std::span<const Kernel> matmul_kernels(Type type) {
-    return matmul_variants(type);
-}
-
-bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem) {
-    const MatmulTile& shape = tile_of(kernel, problem.type);
-    switch (shape.algorithm) {
-        case Algorithm::packed:
-            return !(problem.residual_in_c && problem.activates) &&
-                   b_elements(problem) * sizeof(float) <= most_packed;
-        case Algorithm::pointer:
-            return reads_within_slack(shape, problem);
-        case Algorithm::texel:
-            return std::max(a_elements(problem), b_elements(problem)) / 4 <= capabilities.max_texel_elements;
-        case Algorithm::matrix:
-        case Algorithm::tiled:
-        case Algorithm::buffers:
-        case Algorithm::plain:
-            return true;
-    }
-    return false;
-}
-
-const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoices& choices,
-                            const MatmulProblem& problem, const Tuning& tuning) {
-    const std::span<const Kernel> table = matmul_kernels(problem.type);
-    const Kernel* const forced = forced_of_type(matmul_kernels, problem.type, capabilities, choices);
-    if (forced != nullptr && supports(*forced, capabilities, problem)) return *forced;
-    const Kernel* const tuned = tuning.find(table, capabilities, problem.type, tuned_shape(problem));
-    if (tuned != nullptr && supports(*tuned, capabilities, problem)) return *tuned;
-    for (const Kernel& kernel : table)
-        if (satisfies(capabilities, kernel) && keeps_in_registers(capabilities, kernel.requirements) &&
-            supports(kernel, capabilities, problem) &&
-            suits(tile_of(kernel, problem.type), capabilities, problem))
-            return kernel;
-    fail(ErrorCode::unsupported, "no matmul kernel for {}", capabilities.device_name);
-}
 
 void matmul(Plan& plan, const std::string& label, const Tensor& c, const Tensor& a, const Tensor& b,
             const MatmulOptions& options) {

@@ -16,11 +16,13 @@ struct MatmulProblem {
     uint32_t a_pitch = 0, b_pitch = 0;  // elements
     bool residual_in_c = false;         // the residual is C itself
     bool activates = false;             // before the residual is added
+    bool b_in_strips = false;
 };
 
 /// What a measured choice for the problem goes by. The rows of dW's operands are tokens, as those of Y and
 /// dX.
 constexpr TunedShape tuned_shape(const MatmulProblem& p) {
+    if (p.b_in_strips) return {"strips", p.n, p.k, p.m};
     switch (p.orientation) {
         case Orientation::nt:
             return {"nt", p.n, p.k, p.m};
@@ -42,16 +44,8 @@ const Kernel& choose_matmul(const Capabilities& capabilities, const KernelChoice
 /// True when the variant can do the problem on a device that satisfies its requirements.
 bool supports(const Kernel& kernel, const Capabilities& capabilities, const MatmulProblem& problem);
 
-/// Rows and columns of what matmul_pack() makes of an operand.
-struct PackedShape {
-    uint32_t rows, columns;
-};
-PackedShape packed_shape(const Tensor& operand, bool along_k);
-
-/// strips(S,16 K') of an operand of a product, fp32, its pitch a multiple of 4: (N,K) when it lies along K,
-/// else (K,N), where N are columns of C, or rows of C for A. Row s has elements 16 s to 16 s + 15 of N of the
-/// first step of K, then of the second, and so on. S and K' are rounded up from N / 16 and K
-/// (packed_shape), and what the operand does not have may be anything. For drivers with
+/// Strips (runtime/ops.hpp) of an operand of a product, fp32, its pitch a multiple of 4: (N,K) when it lies
+/// along K, else (K,N), where N are columns of C, or rows of C for A. For drivers with
 /// Capabilities::scalar_pointer_loads.
 void matmul_pack(Plan& plan, const std::string& label, const Tensor& strips, const Tensor& operand,
                  bool along_k);

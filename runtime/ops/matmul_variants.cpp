@@ -153,14 +153,15 @@ void add_pointer(Variants& variants, const Shader& shader, std::string_view name
     variants.tiles.push_back({Algorithm::pointer, rows, columns});
 }
 
-/// rows x tiles rows of C a workgroup, for which a strip of B comes from memory once.
-void add_packed(Variants& variants) {
-    constexpr uint32_t rows = 16, tiles = 8;
+/// rows x tiles rows of C a workgroup, for which a strip of B comes from memory once; `steps` of K without a
+/// branch, for which Mesa's optimiser takes time at every start (16: 16 ms, 64: 90 ms).
+void add_packed(Variants& variants, std::string_view name, uint32_t tiles, uint32_t steps) {
+    constexpr uint32_t rows = 16;
     variants.kernels.push_back({"matmul",
-                                "cpu_packed",
+                                name,
                                 &shaders::matmul_packed,
                                 pointer_requirements,
-                                {PACK_COLUMNS, rows, tiles},
+                                {PACK_COLUMNS, rows, tiles, steps},
                                 {storage, address, address, address, storage, address, address}});
     variants.kernels.back().requirements.invocations = PACK_COLUMNS;
     variants.tiles.push_back({Algorithm::packed, rows * tiles, PACK_COLUMNS, rows});
@@ -207,7 +208,10 @@ Variants make_variants(Type type) {
     const bool half = type == Type::fp16;
     Variants variants;
     if (half) add_matrices(variants);
-    if (!half) add_packed(variants);
+    if (!half) {
+        add_packed(variants, "cpu_packed", 8, 64);
+        add_packed(variants, "cpu_packed_short", 4, 16);
+    }
     const auto add_pointers = [&] {
         const Shader& shader = half ? shaders::matmul_pointer_fp16 : shaders::matmul_pointer_fp32;
         add_pointer(variants, shader, "cpu_pointer_16", 16);

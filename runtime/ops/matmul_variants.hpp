@@ -1,10 +1,11 @@
-// The variants of matmul, and how each cuts C. Which one a problem gets is matmul.cpp's.
+// The variants of matmul, and how each cuts C. Which one a problem gets is matmul_choice.cpp's.
 #pragma once
 
 #include <span>
 
 #include "runtime/kernels.hpp"
 #include "runtime/ops.hpp"
+#include "runtime/ops/matmul.hpp"
 #include "runtime/types.hpp"
 
 namespace vkbert::ops {
@@ -32,5 +33,12 @@ struct MatmulTile {
 std::span<const Kernel> matmul_variants(Type type);
 /// Of a variant in that table.
 const MatmulTile& tile_of(const Kernel& kernel, Type type);
+
+/// Parts of K, each summed by workgroups of its own, where C has too few tiles to fill the device: gradients
+/// of weights, whose K is all tokens. From capacities alone, so that the order of a sum is always the same.
+uint32_t parts_of_k(const MatmulTile& shape, const Capabilities& capabilities, const MatmulProblem& problem);
+
+/// Bytes of B up to which it is packed, into a temporary of that size.
+constexpr uint64_t most_packed = 32 << 20;
 
 }  // namespace vkbert::ops

@@ -95,9 +95,9 @@ class Bench {
   public:
     Bench(const GlobalOptions& global, const BenchOptions& options)
         : global_(global), options_(options), device_(open_device(global)) {
-        ModelOptions model;
-        model.precision = precision_of(global);
+        ModelOptions model = inference_options(global);
         if (options.train) {
+            model.for_inference = false;
             model.head = Head::sequence_classification;
             model.missing_head = MissingHead::initialise;
         }
@@ -287,7 +287,8 @@ static void run_kernel(const GlobalOptions& global, const BenchOptions& options)
     BenchShapes& shapes = bench.shapes;
     shapes.type = precision_of(global) == Precision::fp16 ? Type::fp16 : Type::fp32;
     shapes.rows = options.rows;
-    if (options.kernel == "matmul") shapes.weights = weights_of(options.shape);
+    if (options.kernel == "matmul" || options.kernel == "matmul-strips")
+        shapes.weights = weights_of(options.shape);
     if (!global.model.empty())
         shapes.config = read_config(model_folder(global.model));
     else if (!shapes.weights)

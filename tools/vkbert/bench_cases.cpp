@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/error.hpp"
+#include "runtime/ops/matmul.hpp"
 #include "runtime/ops/tables.hpp"
 
 namespace vkbert::tools {
@@ -50,8 +51,17 @@ std::vector<uint32_t> offsets_of(const BenchBatch& batch) {
     return offsets;
 }
 
+/// The first of the table.
+std::span<const Kernel> kernels_for_strips() {
+    const std::span<const Kernel> all = ops::matmul_kernels(Type::fp32);
+    const ops::MatmulProblem problem{.m = 1, .n = 16, .k = 64, .b_in_strips = true};
+    return {all.begin(),
+            std::ranges::find_if(all, [&](const Kernel& k) { return !ops::supports(k, {}, problem); })};
+}
+
 /// Y(M,N) = X(M,K) W(N,K)^T + b, and its gradients: dX(M,K) = dY(M,N) W(N,K) and dW(N,K) = dY(M,N)^T X(M,K).
-Cases matmul_cases(const BenchShapes& shapes, ops::Orientation orientation) {
+Cases matmul_cases(const BenchShapes& shapes, ops::Orientation orientation, bool strips = false) {
+    const std::span<const Kernel> variants = strips ? kernels_for_strips() : ops::matmul_kernels(shapes.type);
     const uint32_t H = shapes.config.hidden_size, F = shapes.config.intermediate_size;
     std::vector<BenchShapes::Weights> weights{{H, H}, {3 * H, H}, {F, H}, {H, F}};
     if (shapes.weights) weights = {*shapes.weights};
@@ -59,13 +69,16 @@ Cases matmul_cases(const BenchShapes& shapes, ops::Orientation orientation) {
     for (const uint32_t m : rows_of(shapes, {1024, 128}))
         for (const BenchShapes::Weights w : weights)
             cases.push_back(
-                {fmt::format("M={} N={} K={}", m, w.n, w.k), shapes.type, ops::matmul_kernels(shapes.type),
+                {fmt::format("M={} N={} K={}", m, w.n, w.k), shapes.type, variants,
                  [=, type = shapes.type](BenchScene& s) {
-                     const Tensor x = s.activations(m, w.k, type), weight = s.matrix(w.n, w.k, type),
+                     const ops::Strips packed = ops::strips_of(w.n, w.k);
+                     const Tensor x = s.activations(m, w.k, type),
+                                  weight = strips ? s.matrix(packed.rows, packed.columns)
+                                                  : s.matrix(w.n, w.k, type),
                                   y = s.activations(m, (w.n + 3) / 4 * 4, type).columns_at(0, w.n);
                      const Tensor bias = s.matrix(1, w.n);
                      if (orientation == ops::Orientation::nt)
-                         ops::matmul(s.plan, "matmul", y, x, weight, {.bias = &bias});
+                         ops::matmul(s.plan, "matmul", y, x, weight, {.bias = &bias, .b_in_strips = strips});
                      else if (orientation == ops::Orientation::nn)
                          ops::matmul(s.plan, "matmul", x, y, weight, {.orientation = orientation});
                      else
@@ -77,6 +90,11 @@ Cases matmul_cases(const BenchShapes& shapes, ops::Orientation orientation) {
 
 Cases forward_cases(const BenchShapes& shapes) {
     return matmul_cases(shapes, ops::Orientation::nt);
+}
+Cases strips_cases(const BenchShapes& shapes) {
+    if (shapes.type != Type::fp32)
+        fail(ErrorCode::invalid_argument, "matmul-strips: weights are kept in strips in fp32 alone");
+    return matmul_cases(shapes, ops::Orientation::nt, true);
 }
 Cases input_gradient_cases(const BenchShapes& shapes) {
     return matmul_cases(shapes, ops::Orientation::nn);
@@ -193,6 +211,7 @@ constexpr BenchKernel kernels[] = {
     {"layernorm-backward", layernorm_backward_cases},
     {"embedding-backward", embedding_backward_cases},
     {"top-k", top_k_cases},
+    {"matmul-strips", strips_cases},
 };
 
 }  // namespace

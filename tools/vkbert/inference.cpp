@@ -17,6 +17,13 @@ Precision precision_of(const GlobalOptions& global) {
     return global.precision == "fp16" ? Precision::fp16 : Precision::fp32;
 }
 
+ModelOptions inference_options(const GlobalOptions& global) {
+    ModelOptions options;
+    options.precision = precision_of(global);
+    options.for_inference = !parse_kernel_choices(global.kernels).contains("matmul");
+    return options;
+}
+
 std::unique_ptr<Device> open_device(const GlobalOptions& global,
                                     const std::filesystem::path& pipeline_cache) {
     const uint64_t limit =
@@ -58,8 +65,7 @@ LoadedModel::LoadedModel(const GlobalOptions& global, std::vector<Head> heads, b
 LoadedModel::~LoadedModel() = default;
 
 void LoadedModel::load_model(const Checkpoint& checkpoint, const std::vector<Head>& heads) {
-    ModelOptions options;
-    options.precision = precision_of(global_);
+    ModelOptions options = inference_options(global_);
     options.head = heads.front();
     Progress progress(global_.quiet, "loading " + folder_.filename().string(), Progress::Unit::bytes, 0);
     options.progress = [&progress](uint64_t done, uint64_t total) {

@@ -21,6 +21,10 @@ namespace vkbert::tools {
 /// --precision. auto is fp32: the same answers on every device.
 Precision precision_of(const GlobalOptions& global);
 
+/// How a model that is not trained is loaded: for inference, unless --kernel forces a variant of matmul,
+/// which is then to multiply all weights, by rows.
+ModelOptions inference_options(const GlobalOptions& global);
+
 /// The device that the global options name, with their memory limit. pipeline_cache: where compiled pipelines
 /// are kept; empty: nowhere.
 std::unique_ptr<Device> open_device(const GlobalOptions& global,

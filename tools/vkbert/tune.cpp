@@ -61,10 +61,12 @@ struct Linear {
     BenchShapes::Weights weights;
 };
 
-TuneCase matmul_case(BenchShapes shapes, const Linear& linear, uint32_t rows, ops::Orientation orientation) {
+/// strips: of weights that are kept so (ops::Strips).
+TuneCase matmul_case(BenchShapes shapes, const Linear& linear, uint32_t rows, ops::Orientation orientation,
+                     bool strips) {
     const auto [n, k] = linear.weights;
-    ops::MatmulProblem problem{.m = rows, .n = n, .k = k, .orientation = orientation};
-    const char *kernel = "matmul", *gradient = "";
+    ops::MatmulProblem problem{.m = rows, .n = n, .k = k, .orientation = orientation, .b_in_strips = strips};
+    const char *kernel = strips ? "matmul-strips" : "matmul", *gradient = "";
     if (orientation == ops::Orientation::nn)
         kernel = "matmul-dx", gradient = " dX", problem.n = k, problem.k = n;
     if (orientation == ops::Orientation::tn)
@@ -118,7 +120,9 @@ std::vector<TuneCase> cases_of(const Capabilities& c, const Config& config, Prec
     for (const uint32_t rows : rows_of(c, config, precision)) {
         for (const ops::Orientation orientation : orientations)
             for (const Linear& linear : linears)
-                cases.push_back(matmul_case(shapes, linear, rows, orientation));
+                cases.push_back(matmul_case(
+                    shapes, linear, rows, orientation,
+                    !train && ops::reads_strips(c, shapes.type, linear.weights.n, linear.weights.k)));
         if (cases.size() == orientations.size() * std::size(linears)) cases.push_back(attention_case(shapes));
         cases.push_back(layernorm_case(shapes, rows));
     }
