@@ -4,9 +4,10 @@
     python3 tools/bench/compare.py --suite cpu|gpu|quick [--torch-python PYTHON] [--vkbert-command COMMAND] [--seconds 300]
 
 Peers: llama.cpp (Vulkan and CPU), PyTorch (CPU, or CUDA with fp16 and automatic mixed precision), ONNX Runtime. One that is
-not there is reported as absent. Work: equal lengths, the real lengths of SST-2's dev set (vkbert without padding, the others
-in sorted padded batches; only real tokens count), a training step. vkbert trains with its model's dropout of 0.1, the others
-with none. Writes JSON with every sample, prints a table, and ends with 1 when a limit of the driver at hand is missed.
+not there is reported as absent. Work: equal lengths, one short text, the real lengths of SST-2's dev set (vkbert without
+padding, the others in sorted padded batches; only real tokens count), a training step. vkbert trains with its model's dropout
+of 0.1, the others with none. Writes JSON with every sample, prints a table, and ends with 1 when a limit of the driver at hand
+is missed.
 """
 
 import dataclasses
@@ -80,6 +81,7 @@ def real_lengths(count):
 def cases_of(suite):
     return {
         "forward": peers.Case("forward", suite.precision, [suite.length] * suite.batch),
+        "one text": peers.Case("one text", suite.precision, [32], times=10),
         "real lengths": peers.Case("real lengths", suite.precision, real_lengths(suite.sentences), batch_size=32),
         "training": peers.Case("training", suite.precision, [suite.length] * suite.training, train=True),
     }

@@ -27,6 +27,7 @@ class Case:
     lengths: list
     train: bool = False
     batch_size: int = 0
+    times: int = 1  # as many repeats as usual, of what is soon done
 
     @property
     def equal(self):
@@ -61,7 +62,7 @@ class Vkbert:
                 *(["--train"] if case.train else [])]
 
     def measure(self, case):
-        options = self.options(case, self.repeat)
+        options = self.options(case, self.repeat * case.times)
         line = measure.bench(self.args, *options)[0]
         return {"command": shlex.join(["vkbert", "bench", *map(str, options)]), "seconds": [line["seconds_per_step"]],
                 "fastest": line["fastest_step"], "tokens": line["tokens"],
@@ -134,7 +135,7 @@ class Llama:
 
     def measure(self, case):
         batch, length = min(len(case.lengths), LLAMA_BATCH), case.lengths[0]
-        line = self.encode(batch, length, self.repeat)
+        line = self.encode(batch, length, self.repeat * case.times)
         return {"command": f"llama_bench {self.models.format(self.kind)} {self.backend} {batch} {length}",
                 "seconds": [line["seconds_per_step"]], "fastest": line["fastest"], "tokens": batch * length}
 
@@ -173,7 +174,8 @@ class LinePeer:
         return self.trains or not case.train
 
     def measure(self, case):
-        request = {"command": "train" if case.train else "forward", "lengths": case.lengths, "repeat": self.repeat}
+        request = {"command": "train" if case.train else "forward", "lengths": case.lengths,
+                   "repeat": self.repeat * case.times}
         if not case.train:
             request["batch_size"] = case.batch_size or len(case.lengths)
         answer = self.ask(request)
