@@ -50,7 +50,7 @@ static Head choose_head(const Config& config, const Checkpoint& checkpoint, cons
          architecture_of(heads.front()));
 }
 
-LoadedModel::LoadedModel(const GlobalOptions& global, std::vector<Head> heads, bool lower_case)
+LoadedModel::LoadedModel(const GlobalOptions& global, const std::vector<Head>& heads, bool lower_case)
     : global_(global), folder_(model_folder(global.model)), config_(read_config(folder_)) {
     const Checkpoint checkpoint = Checkpoint::open(folder_);
     const Head head = choose_head(config_, checkpoint, heads);

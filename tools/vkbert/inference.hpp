@@ -35,7 +35,7 @@ class LoadedModel {
   public:
     /// heads: the first that the checkpoint has is loaded; Head::none takes any checkpoint. Errors
     /// (invalid_input) name the folder when it has none of them. lower_case: as in Tokenizer::from_folder.
-    LoadedModel(const GlobalOptions& global, std::vector<Head> heads, bool lower_case = false);
+    LoadedModel(const GlobalOptions& global, const std::vector<Head>& heads, bool lower_case = false);
     ~LoadedModel();
 
     const std::filesystem::path& folder() const { return folder_; }
