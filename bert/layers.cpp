@@ -129,7 +129,7 @@ void linear(Graph& g, const std::string& label, const Tensor& output, const Tens
     const Tensor bias = g.weight(name.bias);
     options.bias = &bias;
     const Tensor weight = g.weight(name.weight);
-    options.b_in_strips = g.weights.find(name.weight)->second.in_strips;
+    options.b_in_strips = g.weights.at(name.weight).in_strips;
     ops::matmul(g.plan, label, output, input, weight, options);
 }
 

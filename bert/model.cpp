@@ -29,7 +29,7 @@ ParameterTable table_of(const Config& config, const ModelOptions& options) {
 
 constexpr uint64_t piece = 1 << 20;  // elements
 
-/// The embeddings' tables are read by rows, and of the head's few matrices nothing depends.
+/// The encoder's matrices: the embeddings' tables are read by rows, and a head has little to multiply.
 bool kept_in_strips(const Capabilities& capabilities, const ModelOptions& options, const Slot& slot) {
     const Weight& w = slot.weight;
     return options.for_inference && slot.name.starts_with("encoder.layer.") && w.rows > 1 &&
@@ -63,13 +63,13 @@ std::vector<Slot> slots(const Capabilities& capabilities, const ParameterTable& 
     return list;
 }
 
-using Fill = std::function<void(size_t row, uint64_t first, std::span<std::byte> target, Type type)>;
+}  // namespace
 
 /// Writes weights through bounded pieces, so that neither staging nor the checkpoint's pages ever hold much
 /// of it twice.
-class WeightWriter {
+class Model::Writer {
   public:
-    WeightWriter(Device& device, const ParameterTable& table, const Fill& fill)
+    Writer(Device& device, const ParameterTable& table, const Fill& fill)
         : uploader_(device), table_(table), fill_(fill) {}
     /// `written` is told bytes, as they come.
     void write(const Slot& slot, const std::function<void(uint64_t)>& written) {
@@ -134,8 +134,6 @@ class WeightWriter {
     const Fill& fill_;
 };
 
-}  // namespace
-
 uint64_t Weight::bytes() const {
     if (!in_strips) return uint64_t(rows) * columns * size_of(type);
     const ops::Strips strips = ops::strips_of(rows, columns);
@@ -179,7 +177,7 @@ void Model::fill(const Fill& fill) {
         total += slot.weight.bytes();
     }
     arena_.commit(device_);
-    WeightWriter writer(device_, table_, fill);
+    Writer writer(device_, table_, fill);
     for (size_t i = 0; i < list.size(); ++i) {
         Slot& slot = list[i];
         slot.weight.range = arena_.range(i);

@@ -90,6 +90,7 @@ class Model {
   private:
     Model(Device& device, const Config& config, const ModelOptions& options);
     using Fill = std::function<void(size_t row, uint64_t first, std::span<std::byte> target, Type type)>;
+    class Writer;
     void fill(const Fill& fill);
 
     Device& device_;

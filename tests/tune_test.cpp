@@ -75,6 +75,12 @@ TEST_F(Tune, MeasuresTheShapesOfAModelAndKeepsWhatIsFaster) {
         const json found = json::parse(line);
         ops.insert(found.at("op"));
         cases.insert(found.at("case"));
+        for (const char* which : {"built_in", "best"}) {
+            const std::string name = found.at(which);
+            const auto table = ops::matmul_kernels(Type::fp32);
+            const bool known = std::ranges::count(table, name, &Kernel::name) == 1;
+            EXPECT_TRUE(found.at("op") != "matmul" || known) << line;
+        }
         EXPECT_EQ(found.at("type"), "fp32");
         EXPECT_GT(found.at("best_milliseconds"), 0.0);
         const bool other = found.at("best") != found.at("built_in");

@@ -187,7 +187,7 @@ bool has_even_steps(const MatmulTile& shape, Orientation orientation, Extent k) 
 }
 
 /// What of the epilogue a call says by MatmulPush::epilogue, of a pipeline that has it all: else a forward
-/// pass needs three pipelines, each of which takes Mesa 22.3 65 ms to compile (Mesa 26 50 ms), more than a
+/// pass needs three pipelines, each of which takes Mesa 22.3 65 ms to compile, more than a
 /// short batch takes to compute (`vkbert embed` of a sentence, all caches empty). Longer ones would take 1 to
 /// 5% longer: there both sides of a branch are executed.
 bool decides_by_call(const MatmulTile& shape, const Dimensions& d, const MatmulOptions& o, uint32_t bits) {

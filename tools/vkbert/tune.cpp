@@ -193,6 +193,13 @@ class Tuner {
     bool on_cpu() const { return capabilities_.device_class == DeviceClass::cpu; }
     bool has_time_for(double seconds) const { return spent() + seconds < options_.seconds; }
 
+    /// The plan's first dispatch may be of an op that packs an operand.
+    static const Kernel& built_in_of(const TuneCase& c, const Plan& plan) {
+        return *std::ranges::find(plan.dispatches(), c.bench.op(), [](const Dispatch& d) {
+                    return d.kernel->op;
+                })->kernel;
+    }
+
     /// Those shaped for devices of this kind, and the built-in choice, which comes first.
     std::vector<const Kernel*> candidates(const TuneCase& c, const Kernel& built_in) const {
         std::vector<const Kernel*> kernels{&built_in};
@@ -230,7 +237,7 @@ class Tuner {
         if (!has_time_for(needed)) return std::nullopt;
         const CaseMemory memory(*device_, scene);
         Variants variants;
-        for (const Kernel* kernel : candidates(c, *scene.plan.dispatches().front().kernel)) {
+        for (const Kernel* kernel : candidates(c, built_in_of(c, scene.plan))) {
             if (!has_time_for(variants.empty() ? 0 : 2 * variants.front()->first_seconds))
                 return std::nullopt;
             add(variants, c, *kernel, memory);
