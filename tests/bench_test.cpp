@@ -96,6 +96,30 @@ TEST(Bench, TheTableMarksWhatIsChosen) {
     EXPECT_THAT(result.out, HasSubstr(device().capabilities().device_name));
 }
 
+TEST(Bench, BatchesOfSeveralLengthsTakeTurns) {
+    const TemporaryFolder folder;
+    const std::string two = folder.file("two", "5\n7\n"), three = folder.file("three", "9\r\n1\n2");
+    for (const bool train : {false, true}) {
+        std::vector<std::string> arguments{"--shape",   "1,16,2,32", "--lengths", two,
+                                           "--lengths", three,       "--json"};
+        if (train) arguments.push_back("--train");
+        const std::vector<json> lines = lines_of(bench(arguments));
+        ASSERT_EQ(lines.size(), 2u);
+        for (size_t i = 0; i < 2; ++i) {
+            const json& line = lines[i];
+            EXPECT_EQ(line.at("sequences"), 2 + i);
+            EXPECT_EQ(line.at("tokens"), 12);
+            const std::vector<double> steps = line.at("steps");
+            ASSERT_EQ(steps.size(), 2u);  // --repeat 2
+            EXPECT_EQ(line.at("fastest_step"), std::ranges::min(steps));
+            EXPECT_EQ(line.at("seconds_per_step"), std::ranges::max(steps)) << "the upper of two medians";
+            EXPECT_EQ(line.at("submits"), train ? 2 : 1);
+            EXPECT_EQ(line.contains("host_seconds"), train);
+        }
+        EXPECT_LT(lines[0].at("flops"), lines[1].at("flops")) << "25 + 49 pairs of tokens, 81 + 1 + 4";
+    }
+}
+
 TEST(Bench, AShapeThatNoVariantCanDo) {
     const ProgramResult result = bench({"matmul", "--shape", "16,7", "--rows", "4"});
     EXPECT_EQ(result.exit_code, 2);

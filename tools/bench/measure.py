@@ -50,6 +50,12 @@ def bench(args, *more):
     return json.loads(output), errors
 
 
+def bench_lines(args, *more):
+    """The same of several batches (--lengths, more than once), a result each."""
+    command = [*(args.vkbert_command or [args.vkbert]), "bench", "--device", args.device, *more, "--json"]
+    return [json.loads(line) for line in run(command)[0].splitlines()]
+
+
 def selected_device(args):
     """The device of `vkbert devices` that the measurements run on."""
     command = [*(args.vkbert_command or [args.vkbert]), "devices", "--device", args.device, "--json"]

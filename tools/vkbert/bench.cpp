@@ -26,7 +26,8 @@ namespace vkbert::tools {
 namespace {
 
 struct BenchOptions {
-    std::string kernel, shape = "base", lengths_file;
+    std::string kernel, shape = "base";
+    std::vector<std::string> lengths_files;
     uint32_t batch = 8, length = 128, repeat = 5;
     std::vector<uint32_t> rows;
     bool batch_given = false, json = false, train = false;  // batch_given: --batch or --length
@@ -80,15 +81,25 @@ double encoder_flops(const Config& c, const Batch& batch) {
     return c.num_hidden_layers * (batch.tokens() * (8 * H * H + 4 * H * F) + 4 * H * pairs);
 }
 
+/// Of one batch.
 struct Measured {
-    double seconds = 0, fastest = 0, flops = 0;
-    double host_seconds = 0;  // of a training step: while the device waits
+    std::vector<double> steps;  // seconds of each, in order
+    double flops = 0;
+    std::vector<double> host_seconds;  // of each training step: while the device waits
     uint32_t tokens = 0, sequences = 0;
     uint64_t peak_bytes = 0;
     double submits = 0;                           // calls of vkQueueSubmit a step
     size_t dispatches = 0, barriers = 0;          // of the plan: a training step's optimizer left out
     std::map<std::string, std::string> variants;  // of each op, the one that was used most
-    Ceilings ceilings;
+
+    double median() const { return median_of(steps); }
+    double host_median() const { return median_of(host_seconds); }
+
+  private:
+    static double median_of(std::vector<double> seconds) {
+        std::ranges::sort(seconds);
+        return seconds[seconds.size() / 2];
+    }
 };
 
 class Bench {
@@ -110,84 +121,103 @@ class Bench {
     }
 
     void run() {
-        const std::vector<uint32_t> lengths = options_.lengths_file.empty()
-                                                  ? std::vector<uint32_t>(options_.batch, options_.length)
-                                                  : read_lengths(options_.lengths_file);
-        const Measured m = measure(random_batch(model_->config(), lengths, global_.seed));
+        std::vector<Batch> batches;
+        const auto add = [&](const std::vector<uint32_t>& lengths) {
+            batches.push_back(random_batch(model_->config(), lengths, global_.seed));
+            most_tokens_ = std::max(most_tokens_, batches.back().tokens());
+            most_sequences_ = std::max(most_sequences_, batches.back().sequences());
+        };
+        for (const std::string& path : options_.lengths_files) add(read_lengths(path));
+        if (batches.empty()) add(std::vector<uint32_t>(options_.batch, options_.length));
+        const std::vector<Measured> all =
+            options_.train ? measure_training(batches) : measure_forward(batches);
+        ceilings_.bytes_per_second = measure_copy_bandwidth(*device_);
+        ceilings_.flops_per_second = measure_fma_rate(*device_);
         ResultWriter output;
-        if (options_.json)
-            write_json(output, m);
-        else
-            output.write(text(m));
+        for (const Measured& m : all)
+            if (options_.json)
+                write_json(output, m);
+            else
+                output.write(text(m));
         output.finish();
         if (global_.profile) print_profile(global_, *device_, profile_);
     }
 
   private:
-    Measured measure(const Batch& batch) {
-        Measured m = options_.train ? measure_training(batch) : measure_forward(batch);
-        m.tokens = batch.tokens(), m.sequences = batch.sequences();
-        m.peak_bytes = device_->peak_allocated_bytes();
-        m.ceilings.bytes_per_second = measure_copy_bandwidth(*device_);
-        m.ceilings.flops_per_second = measure_fma_rate(*device_);
-        return m;
-    }
-
-    /// Median and fastest of the steps, two to warm up left out.
-    void time_steps(Measured& m, const std::function<void()>& step) const {
-        std::vector<double> seconds;
-        uint64_t warm_submits = 0;
-        for (uint32_t i = 0; i < options_.repeat + 2; ++i) {
-            if (i == 2) warm_submits = device_->submits();
-            const auto begin = std::chrono::steady_clock::now();
-            step();
-            const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-            if (i >= 2) seconds.push_back(time.count());
+    /// The batches take turns, so that a slow moment of the machine falls on all of them: step(m, i) is one
+    /// step of number i. The first two turns warm up.
+    std::vector<Measured> time_steps(const std::vector<Batch>& batches,
+                                     const std::function<void(Measured&, size_t)>& step) const {
+        std::vector<Measured> all(batches.size());
+        std::vector<uint64_t> submits(batches.size());
+        for (uint32_t turn = 0; turn < options_.repeat + 2; ++turn)
+            for (size_t i = 0; i < batches.size(); ++i) {
+                Measured m;
+                const uint64_t submits_before = device_->submits();
+                const auto begin = std::chrono::steady_clock::now();
+                step(m, i);
+                const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+                if (turn < 2) continue;
+                all[i].steps.push_back(time.count());
+                std::ranges::move(m.host_seconds, std::back_inserter(all[i].host_seconds));
+                submits[i] += device_->submits() - submits_before;
+            }
+        for (size_t i = 0; i < batches.size(); ++i) {
+            Measured& m = all[i];
+            m.tokens = batches[i].tokens(), m.sequences = batches[i].sequences();
+            m.flops = (options_.train ? 3 : 1) * encoder_flops(model_->config(), batches[i]);
+            m.submits = double(submits[i]) / options_.repeat;
+            m.peak_bytes = device_->peak_allocated_bytes();
         }
-        std::ranges::sort(seconds);
-        m.seconds = seconds[seconds.size() / 2], m.fastest = seconds.front();
-        m.submits = double(device_->submits() - warm_submits) / double(seconds.size());
+        return all;
     }
 
     /// Input in, one run, pooled vectors out.
-    Measured measure_forward(const Batch& batch) {
+    std::vector<Measured> measure_forward(const std::vector<Batch>& batches) {
         SessionOptions options;
         options.output = vkbert::Output::sentence;
-        options.max_tokens = batch.tokens(), options.max_sequences = batch.sequences();
+        options.max_tokens = most_tokens_, options.max_sequences = most_sequences_;
         options.kernels = parse_kernel_choices(global_.kernels);
         options.tuning = stored_tuning(global_, device_->capabilities());
         options.profile = global_.profile;
         Session session(*model_, options);
         model_->pipelines().save();
-        Measured m;
-        time_steps(m, [&] {
-            session.set_input(batch);
+        std::vector<Measured> all = time_steps(batches, [&](Measured&, size_t i) {
+            session.set_input(batches[i]);
             session.run();
             session.read();
             if (global_.profile) profile_.add(session.recording().times());
         });
-        m.flops = encoder_flops(model_->config(), batch);
-        describe(m, session.plan());
-        return m;
+        for (Measured& m : all) describe(m, session.plan());
+        return all;
     }
 
-    /// Forward, backward and optimizer on one micro-batch, with the model's dropout.
-    Measured measure_training(const Batch& batch) {
-        const Config& config = model_->config();
-        std::vector<Example> examples(batch.sequences());
+    /// What Trainer takes: of examples that follow each other, those of the batch.
+    static ExampleBatch append_examples(const Config& config, const Batch& batch,
+                                        std::vector<Example>& examples) {
         ExampleBatch step;
         step.micro_batches.emplace_back();
         for (uint32_t s = 0; s < batch.sequences(); ++s) {
             const auto at = [&](const std::vector<uint32_t>& v, uint32_t i) {
                 return v.begin() + batch.offsets[i];
             };
-            examples[s].sequences = {
+            step.micro_batches[0].push_back(uint32_t(examples.size()));
+            Example& example = examples.emplace_back();
+            example.sequences = {
                 {{at(batch.ids, s), at(batch.ids, s + 1)}, {at(batch.types, s), at(batch.types, s + 1)}}};
-            examples[s].label = ClassLabel{s % config.num_labels()};
-            step.micro_batches[0].push_back(s);
+            example.label = ClassLabel{s % config.num_labels()};
         }
+        return step;
+    }
+
+    /// Forward, backward and optimizer on one micro-batch, with the model's dropout.
+    std::vector<Measured> measure_training(const std::vector<Batch>& batches) {
+        const Config& config = model_->config();
+        std::vector<Example> examples;
+        std::vector<ExampleBatch> steps;
+        for (const Batch& batch : batches) steps.push_back(append_examples(config, batch, examples));
         TrainerOptions options;
-        options.pass.max_tokens = batch.tokens(), options.pass.max_sequences = batch.sequences();
+        options.pass.max_tokens = most_tokens_, options.pass.max_sequences = most_sequences_;
         options.pass.hidden_dropout = config.hidden_dropout_prob;
         options.pass.attention_dropout = config.attention_probs_dropout_prob;
         options.pass.classifier_dropout = config.classifier_dropout.value_or(config.hidden_dropout_prob);
@@ -196,17 +226,12 @@ class Bench {
         options.pass.profile = options.optimizer.profile = global_.profile;
         Trainer trainer(*model_, options);
         model_->pipelines().save();
-        Measured m;
-        std::vector<double> host;
-        time_steps(m, [&] {
-            host.push_back(trainer.step(examples, step, 1e-5).host_seconds);
+        std::vector<Measured> all = time_steps(batches, [&](Measured& m, size_t i) {
+            m.host_seconds.push_back(trainer.step(examples, steps[i], 1e-5).host_seconds);
             if (global_.profile) add_step(profile_, trainer);
         });
-        std::ranges::sort(host);
-        m.host_seconds = host[host.size() / 2];
-        m.flops = 3 * encoder_flops(config, batch);
-        describe(m, trainer.pass().plan());
-        return m;
+        for (Measured& m : all) describe(m, trainer.pass().plan());
+        return all;
     }
 
     static void describe(Measured& m, const Plan& plan) {
@@ -228,12 +253,15 @@ class Bench {
     void write_json(ResultWriter& output, const Measured& m) const {
         const Capabilities& c = device_->capabilities();
         JsonLine line;
-        line.field("tokens_per_second", m.tokens / m.seconds).field("seconds_per_step", m.seconds);
-        line.field("fastest_step", m.fastest).field("tokens", m.tokens).field("sequences", m.sequences);
-        if (options_.train) line.field("host_seconds", m.host_seconds);
-        line.field("flops", m.flops).field("flops_per_second", m.flops / m.seconds);
-        line.field("ceiling_flops_per_second", m.ceilings.flops_per_second);
-        line.field("ceiling_bytes_per_second", m.ceilings.bytes_per_second);
+        const double seconds = m.median();
+        line.field("tokens_per_second", m.tokens / seconds).field("seconds_per_step", seconds);
+        line.field("fastest_step", std::ranges::min(m.steps)).key("steps").begin_array();
+        for (const double step : m.steps) line.value(step);
+        line.end_array().field("tokens", m.tokens).field("sequences", m.sequences);
+        if (options_.train) line.field("host_seconds", m.host_median());
+        line.field("flops", m.flops).field("flops_per_second", m.flops / seconds);
+        line.field("ceiling_flops_per_second", ceilings_.flops_per_second);
+        line.field("ceiling_bytes_per_second", ceilings_.bytes_per_second);
         line.field("dispatches", m.dispatches).field("barriers", m.barriers);
         line.field("submits", m.submits);
         line.field("peak_memory", m.peak_bytes).field("device", c.device_name);
@@ -244,15 +272,15 @@ class Bench {
     }
 
     std::string text(const Measured& m) const {
-        const double rate = m.flops / m.seconds;
+        const double seconds = m.median(), rate = m.flops / seconds;
         std::string result = fmt::format(
             "{} on {}\n{} sequences, {} tokens: {:.4g} s a step, {:.4g} tokens/s\n"
             "{:.4g} GFLOP/s, {:.1f}% of the {:.4g} measured in registers; copies run at {:.4g} GB/s\n"
             "{} dispatches, {} barriers, {:.3g} submits; peak device memory {}\n",
             global_.model.empty() ? options_.shape : global_.model, device_->capabilities().device_name,
-            m.sequences, m.tokens, m.seconds, m.tokens / m.seconds, rate * 1e-9,
-            100 * rate / m.ceilings.flops_per_second, m.ceilings.flops_per_second * 1e-9,
-            m.ceilings.bytes_per_second * 1e-9, m.dispatches, m.barriers, m.submits,
+            m.sequences, m.tokens, seconds, m.tokens / seconds, rate * 1e-9,
+            100 * rate / ceilings_.flops_per_second, ceilings_.flops_per_second * 1e-9,
+            ceilings_.bytes_per_second * 1e-9, m.dispatches, m.barriers, m.submits,
             human_bytes(static_cast<double>(m.peak_bytes)));
         for (const auto& [op, variant] : m.variants) result += fmt::format("  {} {}\n", op, variant);
         return result;
@@ -262,6 +290,8 @@ class Bench {
     const BenchOptions& options_;
     std::unique_ptr<Device> device_;
     std::unique_ptr<Model> model_;
+    uint32_t most_tokens_ = 0, most_sequences_ = 0;  // of the batches
+    Ceilings ceilings_;
     Profile profile_;
 };
 
@@ -280,7 +310,7 @@ static std::optional<BenchShapes::Weights> weights_of(const std::string& text) {
 
 static void run_kernel(const GlobalOptions& global, const BenchOptions& options) {
     find_bench_kernel(options.kernel);
-    if (!options.lengths_file.empty())
+    if (!options.lengths_files.empty())
         fail(ErrorCode::invalid_argument, "--lengths: is for models; kernels take --batch and --length");
     KernelBenchOptions bench;
     bench.kernel = options.kernel, bench.repeat = options.repeat, bench.json = options.json;
@@ -337,11 +367,14 @@ void add_bench_command(CLI::App& app, Context& context) {
         ->allow_extra_args(false)
         ->check(CLI::Range(1u, most_rows));
     command
-        ->add_option("--lengths", options->lengths_file,
-                     "Read the sequences' lengths from this file, one a line")
-        ->type_name("FILE");
+        ->add_option("--lengths", options->lengths_files,
+                     "Read the sequences' lengths from this file, one a line; given more than once, the "
+                     "batches take turns, and each has a result")
+        ->type_name("FILE")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     command->add_flag("--train", options->train, "Training steps: forward, backward and optimizer");
-    command->add_flag("--json", options->json, "One JSON object instead of text");
+    command->add_flag("--json", options->json, "JSON instead of text, an object a line");
     command->footer(R"(Examples:
   vkbert bench --shape base --batch 8 --length 128 --json
   {"tokens_per_second":812.1,"seconds_per_step":1.261,...}
