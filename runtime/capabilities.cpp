@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "runtime/device.hpp"
 #include "runtime/error.hpp"
@@ -112,6 +113,7 @@ void Query::properties() {
     c.device_id = p.properties.deviceID;
     c.driver_version = p.properties.driverVersion;
     c.device_class = class_of(p.properties.deviceType);
+    if (c.device_class == DeviceClass::cpu) c.processors = std::max(1u, std::thread::hardware_concurrency());
     std::memcpy(c.pipeline_cache_uuid, p.properties.pipelineCacheUUID, 16);
     limits(p.properties.limits);
     if (c.api_version < VK_API_VERSION_1_1) return;

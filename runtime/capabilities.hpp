@@ -20,6 +20,7 @@ struct CooperativeMatrixShape {
 struct Capabilities {
     std::string device_name, driver_name, driver_info;
     DeviceClass device_class = DeviceClass::other;
+    uint32_t processors = 1;  // that a CPU driver has threads on
     uint32_t api_version = 0, vendor_id = 0, device_id = 0, driver_version = 0, driver_id = 0;
     uint8_t pipeline_cache_uuid[16] = {};
 

@@ -134,6 +134,7 @@ TEST(LayerNormBackward, ManyRowsMakeLargerBlocks) {
 
 TEST(LayerNormBackward, RunTimeRowsAndPitch) {
     run_case({.rows = 37, .columns = 64, .residual = true, .capacity = 90});
+    run_case({.rows = 301, .columns = 64, .capacity = 1000});  // blocks of 124 rows on two processors
     run_case({.rows = 0, .columns = 64, .capacity = 9});
     run_case({.rows = 5, .columns = 64, .residual = true, .pitch = 72});
     run_case({.rows = 5, .columns = 64, .type = Type::fp16, .pitch = 72, .capacity = 6});

@@ -193,9 +193,10 @@ bool keeps_row(const Capabilities& capabilities, const Kernel& kernel, uint32_t 
     return !r.cpu_only || columns / 4 <= steps * r.invocations;
 }
 
-uint32_t rows_of_workgroup(const Kernel& kernel, Extent rows) {
-    // 64 workgroups keep any processor busy.
-    return kernel.requirements.cpu_only ? std::clamp(rows.capacity / 64, 1u, 16u) : 1;
+uint32_t rows_of_workgroup(const Capabilities& capabilities, const Kernel& kernel, Extent rows) {
+    // The bound is for runs with few of the rows that there may be.
+    return kernel.requirements.cpu_only ? std::clamp(rows.capacity / (4 * capabilities.processors), 1u, 128u)
+                                        : 1;
 }
 
 std::vector<Kernel> reduction_kernels(std::string_view op, const ReductionShaders& shaders,

@@ -84,8 +84,9 @@ constexpr uint32_t short_batch = 64;
 /// 48 steps 2.5 and 10 s (`vkbert bench layernorm`).
 bool keeps_row(const Capabilities& capabilities, const Kernel& kernel, uint32_t columns);
 /// How many rows a workgroup of a kernel with shaders/row_steps.glsl goes over: on a CPU driver some, which
-/// share what it costs to load the row that they have in common.
-uint32_t rows_of_workgroup(const Kernel& kernel, Extent rows);
+/// share what it costs to load the row that they have in common. LayerNorm of 1,024 rows on Mesa 26 with two
+/// processors takes 0.22 ms with 16 rows, 0.20 with 64 and with 128.
+uint32_t rows_of_workgroup(const Capabilities& capabilities, const Kernel& kernel, Extent rows);
 
 /// The builds of a shader that includes shaders/reduce.glsl.
 struct ReductionShaders {

@@ -104,7 +104,7 @@ void append(Plan& plan, const std::string& label, const Stage& stage, const Tens
                                             stage.source.pitch / 4, d_table.pitch / 4});
     dispatch.groups = {Groups{stage.pieces.rows}, Groups{columns4, constants[0] * constants[1]}, Groups{}};
     const double part = double(d_table.columns) / blocks;
-    dispatch.work = {.extent = stage.source.rows,
+    dispatch.work = {.extent = stage.order != nullptr ? stage.source.rows : stage.pieces.rows,
                      .flops_per_row = part,
                      .bytes_per_row = part * (size_of(stage.source.type) + 8)};
     plan.append(std::move(dispatch));

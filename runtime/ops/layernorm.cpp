@@ -69,7 +69,7 @@ void layernorm_forward(Plan& plan, const std::string& label, const Tensor& outpu
                          keep ? Binding{*options.rstd, Access::write} : none};
     dispatch.kernel = &choose_fitting(plan, layernorm_forward_kernels(input.type), dispatch.bindings,
                                       input.type, {.columns = input.columns, .rows = input.rows.capacity});
-    const uint32_t block_rows = rows_of_workgroup(*dispatch.kernel, input.rows);
+    const uint32_t block_rows = rows_of_workgroup(plan.capabilities(), *dispatch.kernel, input.rows);
     // A row that is not kept takes Mesa 22.3 33 ms to compile in place of 63 (`vkbert embed --profile`,
     // caches empty), but twice the time to run.
     const bool worth_compiling = !dispatch.kernel->requirements.cpu_only || input.rows.capacity > short_batch;

@@ -78,11 +78,15 @@ static uint32_t part_columns(const Tensor& x) {
     return (x.columns + 63) / 64 * 64;
 }
 
-/// Rows of a block of partial sums: 32, more where that would make over 64 blocks; a multiple of 4. From the
-/// capacity alone, so that every device and every run adds in one order.
-static uint32_t block_rows_of(Extent rows) {
-    constexpr uint32_t least = 32, most_blocks = 64;
-    return std::max(least, (rows.capacity / most_blocks + 4) / 4 * 4);
+/// Rows of a block of partial sums: 32, of a CPU driver up to 256, more where that would make over 64 blocks;
+/// a multiple of 4. Not from a run's rows or a kernel, so that all on one machine add in one order.
+static uint32_t block_rows_of(const Capabilities& c, Extent rows) {
+    constexpr uint32_t least = 32, most_of_processor = 256, most_blocks = 64;
+    const uint32_t of_processor =
+        c.device_class == DeviceClass::cpu
+            ? std::min(rows.capacity / (4 * c.processors), most_of_processor) / 4 * 4
+            : 0;
+    return std::max({least, of_processor, (rows.capacity / most_blocks + 4) / 4 * 4});
 }
 
 /// partials(b,2P), P = part_columns: the sums over block b of rows for d_gamma and d_beta.
@@ -132,7 +136,7 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
     Dispatch dispatch;
     dispatch.label = label;
     dispatch.constants = {x.columns / 4, uint32_t(d_x_residual != nullptr)};
-    const uint32_t block_rows = block_rows_of(x.rows);
+    const uint32_t block_rows = block_rows_of(plan.capabilities(), x.rows);
     const uint32_t blocks = (x.rows.capacity + block_rows - 1) / block_rows;
     const Tensor partials = plan.temporary(label + " partial sums", blocks, 2 * part_columns(x));
     dispatch.bindings = {
@@ -146,7 +150,7 @@ void layernorm_backward(Plan& plan, const std::string& label, const Tensor& d_x,
     if (!sums_columns) append_columns(plan, label, partials, block_rows, d_y, x, mean, rstd);
     dispatch.constants.push_back(keeps);
     dispatch.bindings.resize(kernel.bindings.size());  // GPUs' kernels have no partial sums
-    const uint32_t rows = sums_columns ? block_rows : rows_of_workgroup(kernel, x.rows);
+    const uint32_t rows = sums_columns ? block_rows : rows_of_workgroup(plan.capabilities(), kernel, x.rows);
     dispatch.set_push(LayerNormBackwardPush{x.rows.capacity, x.rows.symbol, rows, d_y.pitch / 4, x.pitch / 4,
                                             residual.pitch / 4, d_x.pitch / 4, part_columns(x) / 4});
     // Blocks without rows are zeroed.

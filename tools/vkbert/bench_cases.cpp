@@ -25,6 +25,16 @@ Tensor BenchScene::integers(std::vector<uint32_t> values, uint32_t columns) {
     return tensor;
 }
 
+Tensor BenchScene::listed(std::vector<uint32_t> values, uint32_t columns) {
+    const auto count = uint32_t(values.size()) / columns;
+    const Extent rows = plan.symbol("listed", std::max(1u, count));
+    extents.emplace_back(rows, count);
+    const Tensor tensor = plan.persistent("listed", rows, columns, Type::uint32);
+    values.resize(uint64_t(rows.capacity) * columns);
+    tables[tensor.storage] = std::move(values);
+    return tensor;
+}
+
 namespace {
 
 using Cases = std::vector<BenchCase>;

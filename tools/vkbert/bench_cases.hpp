@@ -26,8 +26,11 @@ class BenchScene {
     Tensor activations(uint32_t rows, uint32_t columns, Type type = Type::fp32);
     /// (values / columns, columns) uint32.
     Tensor integers(std::vector<uint32_t> values, uint32_t columns = 1);
+    /// The same of rows that a model's plan knows only when it runs; there may be none.
+    Tensor listed(std::vector<uint32_t> values, uint32_t columns);
 
     Plan plan;
+    std::vector<std::pair<Extent, uint32_t>> extents;  // and their values in a run
     std::map<StorageId, Type> matrices;
     std::map<StorageId, std::vector<uint32_t>> tables;
 };

@@ -71,8 +71,7 @@ std::vector<BenchCase> embedding_backward_cases(const BenchShapes& shapes) {
                      std::vector<uint32_t> words;
                      for (const ops::EmbeddingPiece& p : list)
                          words.insert(words.end(), {p.first, p.count, p.row, p.partial});
-                     if (words.empty()) words.assign(4, 0);
-                     return s.integers(std::move(words), 4);
+                     return s.listed(std::move(words), 4);
                  };
                  ops::embedding_backward(
                      s.plan, "embedding backward", s.matrix(V, H), s.activations(tokens, H, type),

@@ -69,8 +69,12 @@ BenchVariant::BenchVariant(Device& device, PipelineCache& pipelines, const Bench
     Plan repeated = scene.plan;
     scene.plan.finish();
     const auto begin = std::chrono::steady_clock::now();
-    recording_ = std::make_unique<Recording>(device, pipelines, scene.plan, memory.bound());
-    recording_->run();  // some drivers compile at first use
+    const auto record = [&](Plan plan) {
+        recording_ = std::make_unique<Recording>(device, pipelines, std::move(plan), memory.bound());
+        for (const auto& [extent, value] : scene.extents) recording_->set(extent, value);
+        recording_->run();  // some drivers compile at first use
+    };
+    record(scene.plan);
     compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     while (seconds.size() < 3 && (seconds.empty() || seconds.back() < 10 * seconds_a_run)) run();
     first_seconds = times_of(seconds).best, first_processor_seconds = times_of(processor_seconds).best;
@@ -80,8 +84,7 @@ BenchVariant::BenchVariant(Device& device, PipelineCache& pipelines, const Bench
     for (uint32_t i = 1; i < repeats_; ++i)
         for (const Dispatch& dispatch : scene.plan.dispatches()) repeated.append(dispatch);
     repeated.finish();
-    recording_ = std::make_unique<Recording>(device, pipelines, std::move(repeated), memory.bound());
-    recording_->run();
+    record(std::move(repeated));
 }
 
 void BenchVariant::run() {
