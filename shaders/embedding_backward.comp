@@ -96,16 +96,42 @@ void finish(uint block, vec4 sum) {
         write_partial(block, sum);
 }
 
-#define SUM_ROWS(at_once, end, finish)                                                                         \
-    for (uint block = first; block < (end); block += (at_once) * LOCAL_SIZE) {                                 \
-        vec4 sum[at_once];                                                                                     \
-        [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] = load(first_of_piece, block + w * LOCAL_SIZE); \
-        for (uint i = piece.x + 1; i < piece.x + piece.y; i++) {                                               \
-            const uint next = row_of(i);                                                                       \
-            [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] += load(next, block + w * LOCAL_SIZE);      \
-        }                                                                                                      \
-        [[unroll]] for (uint w = 0; w < (at_once); w++) finish(block + w * LOCAL_SIZE, sum[w]);                \
+#define LOAD_FIRST(at_once)                                                                             \
+    vec4 sum[at_once];                                                                                  \
+    [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] = load(first_of_piece, block + w * LOCAL_SIZE);
+#define ADD_ROW(at_once, i)                                                                             \
+    const uint next = row_of(i);                                                                        \
+    [[unroll]] for (uint w = 0; w < (at_once); w++) sum[w] += load(next, block + w * LOCAL_SIZE);
+#define FINISH(at_once, finish)                                                                         \
+    [[unroll]] for (uint w = 0; w < (at_once); w++) finish(block + w * LOCAL_SIZE, sum[w]);
+
+#ifdef WIDE
+// Mesa 26's llvmpipe goes through a loop that tests first once more than it has turns, if for no lane, but skips a branch that no
+// lane takes. Most pieces have one row: 0.24 ms in place of 0.32 (`vkbert bench embedding-backward --rows 1024`, 8 lanes).
+#define SUM_ROWS(at_once, end, finish)                                                                  \
+    uint block = first;                                                                                 \
+    do {                                                                                                \
+        LOAD_FIRST(at_once)                                                                             \
+        if (piece.y > 1u) {                                                                             \
+            uint i = piece.x + 1;                                                                       \
+            do {                                                                                        \
+                ADD_ROW(at_once, i)                                                                     \
+                i++;                                                                                    \
+            } while (i < piece.x + piece.y);                                                            \
+        }                                                                                               \
+        FINISH(at_once, finish)                                                                         \
+        block += (at_once) * LOCAL_SIZE;                                                                \
+    } while (block < (end));
+#else
+#define SUM_ROWS(at_once, end, finish)                                                                  \
+    for (uint block = first; block < (end); block += (at_once) * LOCAL_SIZE) {                          \
+        LOAD_FIRST(at_once)                                                                             \
+        for (uint i = piece.x + 1; i < piece.x + piece.y; i++) {                                        \
+            ADD_ROW(at_once, i)                                                                         \
+        }                                                                                               \
+        FINISH(at_once, finish)                                                                         \
     }
+#endif
 
 void main() {
     const uvec4 piece = pieces[gl_WorkGroupID.x];
