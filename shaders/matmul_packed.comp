@@ -30,12 +30,16 @@ layout(push_constant) uniform Push {
 };
 MatmulPush call = p;
 
+uint zero;  // counts[0], which no compiler knows
 float acc[ROWS];
 float bias_of_column = 0;
 
 uint first_column() { return gl_WorkGroupID.x * LOCAL_SIZE + gl_SubgroupID * gl_SubgroupSize; }
 
-// `count` steps from k on, of a strip of A. When all lanes have left a loop llvmpipe goes through its body once more, and loads.
+// `count` steps from k on, of a strip of A. When all lanes have left a loop llvmpipe goes through its body once more, and loads; but it
+// skips what a branch encloses that no lane takes. Hence add_steps asks the same again, by a condition that the compiler does not know to
+// be the loop's: the products of 1,024 rows and 768 steps take 3 to 10% less time (`vkbert bench matmul-strips`). A loop that tests at
+// its end takes three times as long: all scalars are loaded and broadcast before the first product.
 #define ADD_STEPS(count, strip, step) {                                                                                       \
     const uint k = min(step, max(call.k, count) - count);                                                                    \
     Floats x = Floats(a + (uint64_t(strip) * call.a_pitch4 * 4 + k * ROWS) * 4);                                              \
@@ -48,10 +52,13 @@ uint first_column() { return gl_WorkGroupID.x * LOCAL_SIZE + gl_SubgroupID * gl_
 
 void add_steps(uint strip, uint end) {
     const uint whole_end = end / STEPS_AT_ONCE * STEPS_AT_ONCE, groups_end = end / 4 * 4;
-    for (uint step = 0; step < whole_end; step += STEPS_AT_ONCE) ADD_STEPS(STEPS_AT_ONCE, strip, step)
+    for (uint step = 0; step < whole_end; step += STEPS_AT_ONCE)
+        if (step + zero < whole_end) ADD_STEPS(STEPS_AT_ONCE, strip, step)
     if (EVEN_STEPS) return;
-    for (uint step = whole_end; step < groups_end; step += 4) ADD_STEPS(4, strip, step)
-    for (uint step = groups_end; step < end; step++) ADD_STEPS(1, strip, step)
+    for (uint step = whole_end; step < groups_end; step += 4)
+        if (step + zero < groups_end) ADD_STEPS(4, strip, step)
+    for (uint step = groups_end; step < end; step++)
+        if (step + zero < end) ADD_STEPS(1, strip, step)
 }
 
 uint64_t at(uint64_t base, uint row, uint pitch4, uint column) { return base + (uint64_t(row) * pitch4 * 4 + column) * 4; }
@@ -95,9 +102,10 @@ void main() {
     const uint column = gl_WorkGroupID.x * LOCAL_SIZE + gl_LocalInvocationID.x;
     const uint first_row = gl_WorkGroupID.y * ROWS * TILES, end_row = min(m, first_row + ROWS * TILES);
     // What is loaded of the rows that a tile will be stored to: a scatter finds them in the cache then, and its misses overlap with
-    // the products (5% of the time at 16 lanes). Kept by a condition that LLVM does not know: counts[0] is 0 (runtime/types.hpp).
+    // the products (5% of the time at 16 lanes). Kept by a condition that LLVM does not know: `zero` is 0 (runtime/types.hpp).
     uint touched = 0;
-    const uint zero = counts[0], last = call.m - 1;
+    zero = counts[0];
+    const uint last = call.m - 1;
     const uint last_row = (call.m - 1) / ROWS * ROWS;
     if ((EPILOGUE & EPILOGUE_BIAS) != 0u) bias_of_column = bias[min(column, call.n - 1)];
     for (uint row = first_row; row < end_row; row += ROWS) {
