@@ -51,7 +51,7 @@ def bench(args, *more):
 
 
 def bench_lines(args, *more):
-    """The same of several batches (--lengths, more than once), a result each."""
+    """The results of several batches (--lengths, more than once)."""
     command = [*(args.vkbert_command or [args.vkbert]), "bench", "--device", args.device, *more, "--json"]
     return [json.loads(line) for line in run(command)[0].splitlines()]
 

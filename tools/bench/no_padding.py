@@ -4,9 +4,9 @@
     python3 tools/bench/no_padding.py [--model FOLDER | --shape base] [--mix sst2|log-normal|both] [--sequences 64]
 
 Mixes: sst2, lengths of SST-2's dev set (sst2_dev_lengths.txt); log-normal, 8 to 512 tokens around 64 with a spread of 0.87.
-Steps take turns within a process, a process a round. Passes when a mix reaches 95% of the equal lengths' rate of real tokens, each at
-its fastest step: whatever disturbs a step makes it slower. Of steps that follow each other the median of the ratio stands beside it;
-on a busy machine that of equal lengths with themselves is 0.96 to 1.04 after twenty turns. What padding costs is measured beside it: sorted
+Steps take turns within a process, a process a round. Passes when a mix reaches 95% of the equal lengths' rate of real tokens: medians
+over the rounds of each round's fastest step. Of steps that follow each other the median of the ratio stands beside it; on a busy
+machine that of equal lengths with themselves is 0.96 to 1.04 after twenty turns. What padding costs is measured beside it: sorted
 into 8 batches each padded to its longest, in the same turns; and all padded to the longest, in a process of its own, of which a part
 of at most 8,192 tokens is measured, since all its sequences are alike and devices bound what a batch may hold.
 """
@@ -67,18 +67,20 @@ def run_mix(args, name, lengths):
         chosen = [option for label in labels for option in ("--lengths", files[label])]
         return zip(labels, measure.bench_lines(args, *model, *chosen, "--precision", args.precision, "--repeat", args.repeat))
 
-    steps, flops = {label: [] for label in work}, {}
+    steps, fastest, flops = {label: [] for label in work}, {label: [] for label in work}, {}
     for _ in measure.rounds_within(args.seconds / (2 if args.mix == "both" else 1), args.rounds):
         for label, line in (*bench("equal", "mixed", "sorted and padded"), *bench("padded")):
             times = share if label == "padded" else 1
             steps[label] += [seconds * times for seconds in line["steps"]]
+            fastest[label].append(line["fastest_step"] * times)
             flops[label] = line["flops"] * times
     runs = {}
     for label, seconds in steps.items():
         in_turn = [equal / own for equal, own in zip(steps["equal"], seconds)]
         tokens = sum(work[label]) * (share if label == "padded" else 1)
         runs[label] = {"padding_share": 1 - sum(lengths) / tokens, "seconds": seconds, "flops": flops[label],
-                       "tokens_per_second": sum(lengths) / min(seconds), "relative": min(steps["equal"]) / min(seconds),
+                       "tokens_per_second": sum(lengths) / statistics.median(fastest[label]),
+                       "relative": statistics.median(fastest["equal"]) / statistics.median(fastest[label]),
                        "relative_in_turn_quartiles": statistics.quantiles(in_turn * 2 if len(in_turn) == 1 else in_turn, n=4),
                        "work": flops[label] / flops["equal"]}
     return {"sequences": len(lengths), "tokens": sum(lengths), "shortest": min(lengths), "longest": max(lengths), "runs": runs,
