@@ -43,17 +43,17 @@ def run(command, settings=None):
     return result.stdout.decode(), errors, seconds
 
 
-def bench(args, *more):
-    """What `vkbert bench` says of itself, and its standard error (the table of --profile)."""
+def bench_lines(args, *more):
+    """What `vkbert bench` says of itself, a result for each batch (--lengths, more than once), and its standard error."""
     command = [*(args.vkbert_command or [args.vkbert]), "bench", "--device", args.device, *more, "--json"]
     output, errors, _ = run(command)
-    return json.loads(output), errors
+    return [json.loads(line) for line in output.splitlines()], errors
 
 
-def bench_lines(args, *more):
-    """The results of several batches (--lengths, more than once)."""
-    command = [*(args.vkbert_command or [args.vkbert]), "bench", "--device", args.device, *more, "--json"]
-    return [json.loads(line) for line in run(command)[0].splitlines()]
+def bench(args, *more):
+    """The same of one batch; standard error has the table of --profile."""
+    (line,), errors = bench_lines(args, *more)
+    return line, errors
 
 
 def selected_device(args):

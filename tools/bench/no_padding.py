@@ -65,7 +65,7 @@ def run_mix(args, name, lengths):
 
     def bench(*labels):
         chosen = [option for label in labels for option in ("--lengths", files[label])]
-        return zip(labels, measure.bench_lines(args, *model, *chosen, "--precision", args.precision, "--repeat", args.repeat))
+        return zip(labels, measure.bench_lines(args, *model, *chosen, "--precision", args.precision, "--repeat", args.repeat)[0])
 
     steps, fastest, flops = {label: [] for label in work}, {label: [] for label in work}, {}
     for _ in measure.rounds_within(args.seconds / (2 if args.mix == "both" else 1), args.rounds):
